@@ -1,0 +1,107 @@
+// swift-tools-version:6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+    .enableUpcomingFeature("ExistentialAny"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0409-access-level-on-imports.md
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0461-async-function-isolation.md
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "posthouse",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Posthouse", targets: ["Posthouse"]),
+        .library(name: "PosthousePool", targets: ["PosthousePool"]),
+        .library(name: "PosthouseTestKit", targets: ["PosthouseTestKit"]),
+        .executable(name: "posthouse", targets: ["PosthouseCLI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    ],
+    targets: [
+        // The C border: one shim per system library.
+        .target(name: "CReactor"),
+        .systemLibrary(
+            name: "CLibPQ",
+            pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"]), .brew(["libpq"])]
+        ),
+
+        // The floors, bottom first; an upper floor imports lower floors only.
+        .target(
+            name: "PosthouseReactor",
+            dependencies: ["CReactor"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PosthousePool",
+            dependencies: [.product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PosthouseCluster",
+            dependencies: ["PosthousePool"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PosthousePostgres",
+            dependencies: ["CLibPQ", "PosthouseReactor"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "Posthouse",
+            dependencies: [
+                "PosthouseReactor", "PosthousePool", "PosthouseCluster", "PosthousePostgres",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PosthouseTestKit",
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "PosthouseCLI",
+            dependencies: [
+                "Posthouse", "PosthouseTestKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+
+        .testTarget(name: "PosthouseReactorTests", dependencies: ["PosthouseReactor"], swiftSettings: settings),
+        .testTarget(name: "PosthousePoolTests", dependencies: ["PosthousePool"], swiftSettings: settings),
+        .testTarget(
+            name: "PosthouseClusterTests",
+            dependencies: ["PosthouseCluster", "PosthousePool"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PosthousePostgresTests",
+            dependencies: ["PosthousePostgres", "PosthouseReactor", "PosthouseTestKit"],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "PosthouseTestKitTests", dependencies: ["PosthouseTestKit"], swiftSettings: settings),
+        .testTarget(
+            name: "PosthouseTests",
+            dependencies: ["Posthouse", "PosthouseTestKit"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PosthouseCLITests",
+            dependencies: ["PosthouseCLI", "PosthouseTestKit"],
+            swiftSettings: settings
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
