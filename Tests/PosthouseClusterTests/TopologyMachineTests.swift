@@ -151,7 +151,6 @@ import Testing
         #expect(machine.primary == 2)
         fail(&machine, 2, .refused)
         report(&machine, 0, primary(timeline: 1, run: 101))
-        fail(&machine, 0, .lost)
         fail(&machine, 0, .refused)
         #expect(machine.primary == nil)
         report(&machine, 2, primary(timeline: 1, run: 302))
@@ -175,6 +174,15 @@ import Testing
         var machine = healthy()
         fail(&machine, 0, .lost, fresh: false)
         #expect(machine.primary == 0)
+    }
+
+    @Test func aServerThatHangsUpOnEveryNewSessionIsDown() {
+        var machine = healthy()
+        fail(&machine, 0, .lost, fresh: false)
+        fail(&machine, 0, .lost, fresh: true)
+        #expect(machine.primary == 0)
+        fail(&machine, 0, .lost, fresh: true)
+        #expect(machine.hosts[0].state == .down)
     }
 
     @Test func oneTimeoutIsNoProofTwoOnAFreshConnectionAre() {

@@ -70,7 +70,8 @@ public struct HostFailure: Error, Sendable, Hashable {
         case unreachable
         /// No answer within the deadline.
         case timedOut
-        /// An open session ended. The server may be fine: one backend can be terminated.
+        /// A session ended. The server may be fine: one backend can be terminated. A second one that ends while it
+        /// is being opened is proof.
         case lost
         /// The server is there and says "not yet" or "no more" (57P03, 57P01).
         case starting

@@ -126,10 +126,10 @@ extension TopologyMachine {
         switch failure.kind {
         case .local:
             return
-        case .lost:
+        case .lost where !fresh:
             suspect(host, .connectionLost, now: now, into: &actions)
             return
-        case .timedOut, .unreachable:
+        case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
             guard hosts[host].misses >= 2, fresh else {
