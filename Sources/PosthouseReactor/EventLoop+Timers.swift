@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+
+/// Stands for a scheduled action, to cancel it.
+public struct TimerToken: Sendable {
+    let timer: LoopTimer
+}
+
+extension EventLoop {
+    /// Suspends until a moment, by the loop's own timers: to the kernel's timer slack, independent of the default
+    /// executor's load (which matters when the task itself runs on a loop).
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled; ``ReactorError`` `shutDown` when the loop ends.
+    public func sleep(until instant: ContinuousClock.Instant) async throws {
+        let timer = LoopTimer(due: clock.deadline(instant))
+        let outcome = await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                switch insert(timer, .sleeper(continuation)) {
+                case .pending: break
+                case .cancelled: continuation.resume(returning: SleepOutcome.cancelled)
+                case .closed: continuation.resume(returning: SleepOutcome.shutDown)
+                }
+            }
+        } onCancel: {
+            if case .sleeper(let continuation) = remove(timer) { continuation.resume(returning: .cancelled) }
+        }
+        switch outcome {
+        case .elapsed: return
+        case .cancelled: throw CancellationError()
+        case .shutDown: throw ReactorError(.shutDown, operation: "sleep")
+        }
+    }
+
+    /// Runs an action on the loop's thread at a moment, or as soon as possible if it has passed.
+    ///
+    /// What sockets hold at that moment is handed out first. After ``shutdown()`` actions are dropped without running.
+    public func schedule(
+        at instant: ContinuousClock.Instant,
+        _ action: @escaping @Sendable () -> Void
+    ) -> TimerToken {
+        let timer = LoopTimer(due: clock.deadline(instant))
+        _ = insert(timer, .action(action))
+        return TimerToken(timer: timer)
+    }
+
+    /// Takes a scheduled action back; nothing if it ran already. When called from another thread than the loop's, the
+    /// action may be running as this returns.
+    public func cancel(_ token: TimerToken) {
+        _ = remove(token.timer)
+    }
+
+    private func insert(_ timer: LoopTimer, _ payload: LoopTimer.Payload) -> TimerHeap.Insertion {
+        let (insertion, isEarliest) = timers.withLock { heap in
+            let insertion = heap.insert(timer, payload)
+            return (insertion, updateNextTimer(heap))
+        }
+        if isEarliest, !isCurrent { notify() }
+        return insertion
+    }
+
+    private func remove(_ timer: LoopTimer) -> LoopTimer.Payload? {
+        timers.withLock { heap in
+            let payload = heap.cancel(timer)
+            // A later wake-up needs no call: the loop wakes once in vain.
+            updateNextTimer(heap)
+            return payload
+        }
+    }
+
+    /// - Returns: whether the loop has to wake earlier than it knew.
+    @discardableResult
+    private func updateNextTimer(_ heap: borrowing TimerHeap) -> Bool {
+        let next = heap.nextDue
+        let known = nextTimer.load(ordering: .relaxed)
+        if next != known { nextTimer.store(next, ordering: .releasing) }
+        return next < known
+    }
+
+    /// Fires what is due, one at a time, so that one action can still cancel another. On the loop's thread only.
+    func fireTimers(now: Ticks) {
+        // Not more than there are now: an action that schedules itself for the past has to wait for the next turn.
+        var left = timers.withLock { $0.count }
+        while left > 0 {
+            let payload = timers.withLock { heap in
+                let payload = heap.popDue(now: now)
+                updateNextTimer(heap)
+                return payload
+            }
+            switch payload {
+            case .action(let action): action()
+            case .sleeper(let continuation): continuation.resume(returning: .elapsed)
+            case nil: return
+            }
+            left -= 1
+        }
+    }
+
+    /// Ends all timers. On the loop's thread only.
+    func endTimers() {
+        let payloads = timers.withLock { heap in
+            let payloads = heap.close()
+            updateNextTimer(heap)
+            return payloads
+        }
+        for case .sleeper(let continuation) in payloads { continuation.resume(returning: .shutDown) }
+    }
+
+    /// Ends the loop, in order: waiting and sleeping tasks get `shutDown`, scheduled actions are dropped, jobs run, the
+    /// thread ends and the descriptors are closed. Registrations need not be given up before or after.
+    ///
+    /// Returns when all this is done; at once if it was done before. Cancelling the calling task does not hurry it.
+    public func shutdown() async {
+        await withUnsafeContinuation { continuation in
+            if mailbox.withLock({ $0.requestShutdown(continuation) }) {
+                notify()
+            } else {
+                continuation.resume()
+            }
+        }
+    }
+}
