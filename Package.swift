@@ -31,6 +31,7 @@ let package = Package(
     targets: [
         // The C border: one shim per system library.
         .target(name: "CReactor"),
+        .target(name: "CTestKit"),
         .systemLibrary(
             name: "CLibPQ",
             pkgConfig: "libpq",
@@ -68,6 +69,7 @@ let package = Package(
         ),
         .target(
             name: "PosthouseTestKit",
+            dependencies: ["CTestKit"],
             swiftSettings: settings
         ),
         .executableTarget(

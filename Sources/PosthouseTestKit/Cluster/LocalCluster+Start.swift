@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+extension LocalCluster {
+    /// Starts a throwaway cluster and waits until its replicas stream.
+    ///
+    /// - Throws: ``LocalClusterError``; nothing is left over then.
+    public static func start(_ configuration: Configuration = Configuration()) async throws(LocalClusterError)
+        -> LocalCluster
+    {
+        try configuration.check()
+        let user = try ServerUser.current()
+        let watchdog = try await offCooperativePool { () throws(LocalClusterError) in
+            try Watchdog.inTemporaryFolder(prefix: "posthouse", user: user)
+        }
+        do throws(LocalClusterError) {
+            let layout = try configuration.layout(in: watchdog.folder, user: user)
+            let cluster = LocalCluster(
+                nodes: try configuration.nodes(layout: layout),
+                layout: layout,
+                watchdog: watchdog,
+                primaryName: "node1"
+            )
+            try await cluster.build(configuration)
+            return cluster
+        } catch {
+            try? await offCooperativePool { () throws(LocalClusterError) in try watchdog.cleanUp() }
+            throw error
+        }
+    }
+
+    /// Starts a cluster for the time of `body`, and ends it however that ends.
+    ///
+    /// If `body` throws, the ends of the servers' logs are written to the standard error output first.
+    public static func withCluster<Result>(
+        _ configuration: Configuration = Configuration(),
+        _ body: (LocalCluster) async throws -> Result
+    ) async throws -> Result {
+        let cluster = try await self.start(configuration)
+        do {
+            let result = try await body(cluster)
+            try await cluster.shutdown()
+            return result
+        } catch {
+            writeToStandardError("A test with a local cluster failed: \(error)\n\(cluster.logs(lines: 20))\n")
+            try? await cluster.shutdown()
+            throw error
+        }
+    }
+
+    /// From an empty folder to a cluster that runs.
+    func build(_ configuration: Configuration) async throws(LocalClusterError) {
+        let deadline = ContinuousClock.now + configuration.startTimeout
+        var left: Duration { ContinuousClock.now.duration(to: deadline) }
+        let primary = self.nodes[0]
+        let replicas = self.nodes.dropFirst()
+
+        for node in self.nodes { try Files.makeFolder(self.layout.nodeFolder(node.name), for: self.layout.user) }
+        try self.layout.writeHostBasedAuthentication()
+        if self.layout.tls { try await self.layout.makeCertificate(within: left) }
+        try await self.layout.program(
+            "initdb",
+            [
+                "-D", primary.dataDirectory, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync",
+            ],
+            directory: self.layout.folder,
+            output: "\(self.layout.folder)/initdb.log"
+        ).run(within: left)
+        // A primary that has never run is cleanly stopped, so a copy of its files is a base backup.
+        let limit = left
+        try await Self.concurrently(replicas) { node throws(LocalClusterError) in
+            try await ChildProcess(
+                path: "/bin/cp",
+                arguments: ["-R", "-p", primary.dataDirectory, node.dataDirectory],
+                directory: self.layout.folder,
+                output: "\(self.layout.folder)/copy.log",
+                user: self.layout.user
+            ).run(within: limit)
+            try node.writeConfiguration(following: primary.port)
+        }
+        try primary.writeConfiguration(following: nil)
+        let startLimit = left
+        try await Self.concurrently(self.nodes[...]) { node throws(LocalClusterError) in
+            try await node.start(within: startLimit)
+        }
+        for replica in replicas { try await replica.waitUntilStreaming(from: primary, within: left) }
+        guard !configuration.setUp.isEmpty else { return }
+        for statement in configuration.setUp { try await primary.query(statement, within: left) }
+        try await self.waitUntilCaughtUp(within: left)
+    }
+
+    /// All at once; the first error, after all have ended.
+    static func concurrently(
+        _ nodes: ArraySlice<LocalNode>,
+        _ body: @escaping @Sendable (LocalNode) async throws(LocalClusterError) -> Void
+    ) async throws(LocalClusterError) {
+        let failure = await withTaskGroup(of: LocalClusterError?.self) { group in
+            for node in nodes {
+                group.addTask {
+                    do throws(LocalClusterError) {
+                        try await body(node)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            return await group.reduce(nil) { $0 ?? $1 }
+        }
+        if let failure { throw failure }
+    }
+}
+
+extension LocalCluster.Configuration {
+    func layout(in folder: String, user: ServerUser) throws(LocalClusterError) -> ClusterLayout {
+        let installation: PostgresInstallation
+        if let asked = self.installation {
+            installation = asked
+        } else {
+            installation = try .find()
+        }
+        return ClusterLayout(
+            folder: folder,
+            installation: installation,
+            user: user,
+            settings: self.settings,
+            hostBasedAuthentication: self.hostBasedAuthentication,
+            tls: self.tls,
+            durable: self.durable
+        )
+    }
+
+    func nodes(layout: ClusterLayout) throws(LocalClusterError) -> [LocalNode] {
+        var nodes: [LocalNode] = []
+        for index in 0...self.replicas {
+            let reservation: PortReservation
+            if let basePort {
+                reservation = try .exactly(basePort + index)
+            } else {
+                reservation = try .any()
+            }
+            nodes.append(
+                LocalNode(
+                    name: "node\(index + 1)",
+                    port: reservation.port,
+                    reservation: reservation,
+                    layout: layout
+                )
+            )
+        }
+        return nodes
+    }
+}
+
+private func writeToStandardError(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// The errors of a system call that C reports as a negative number.
+func systemMessage(_ failure: Int32) -> String {
+    String(cString: strerror(failure < 0 ? -failure : failure))
+}
+
+// Blocking calls (fork, wait for a child, read a socket) must not hold a thread of the cooperative pool: on two cores
+// there are two of them, and the code under test wants them.
+private let blockingCalls = DispatchQueue(label: "posthouse.testkit.blocking", attributes: .concurrent)
+
+func offCooperativePool<Value: Sendable>(
+    _ body: @escaping @Sendable () throws(LocalClusterError) -> Value
+) async throws(LocalClusterError) -> Value {
+    let result: Result<Value, LocalClusterError> = await withCheckedContinuation { continuation in
+        blockingCalls.async {
+            do throws(LocalClusterError) {
+                continuation.resume(returning: .success(try body()))
+            } catch {
+                continuation.resume(returning: .failure(error))
+            }
+        }
+    }
+    return try result.get()
+}
+
+/// Asks again and again until the answer is yes (`true`) or the deadline passed (`false`).
+///
+/// - Throws: ``LocalClusterError/Code/cancelled``, and whatever `condition` throws.
+func waitUntil(
+    _ deadline: ContinuousClock.Instant,
+    every interval: Duration = .milliseconds(5),
+    _ condition: () async throws(LocalClusterError) -> Bool
+) async throws(LocalClusterError) -> Bool {
+    while true {
+        // The order matters on a starved machine: a look after the deadline, before giving up.
+        let late = ContinuousClock.now >= deadline
+        if try await condition() { return true }
+        if late { return false }
+        do {
+            try await Task.sleep(for: interval)
+        } catch {
+            throw LocalClusterError(.cancelled, "The task was cancelled while it waited for a server.")
+        }
+    }
+}
+
+extension Duration {
+    /// As text for messages, for example `12.5 s`.
+    var inSeconds: String {
+        let milliseconds = self.components.seconds * 1000 + self.components.attoseconds / 1_000_000_000_000_000
+        return milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : "\(Double(milliseconds) / 1000) s"
+    }
+}
