@@ -27,7 +27,7 @@ public struct ClusterSnapshot: Sendable {
         /// The median over the last health checks.
         public var medianResponseTime: Duration?
         /// Its pool.
-        public var pool: MemberStatus
+        public var pool: PoolStatus
     }
 
     /// All hosts, in the configured order.
