@@ -131,7 +131,7 @@ extension ConnectionStringParser {
             }
             throw ConnectionStringError(
                 .invalidPort,
-                "\(what) is not a port, a number from 1 to 65535\(hint)",
+                "\(what) is not a port number from 1 to 65535\(hint)",
                 parameter: "port",
                 position: position
             )
