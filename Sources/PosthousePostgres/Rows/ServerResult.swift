@@ -2,6 +2,14 @@
 
 import CLibPQ
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// The owner of one `PGresult`; frees it when the last row that points into it is gone.
 ///
 /// `@unchecked Sendable`: libpq never changes a result after it was handed out, so any thread may read it, and the
@@ -29,6 +37,20 @@ final class ServerResult: @unchecked Sendable {
 
     var commandTag: String {
         String(cString: PQcmdStatus(result))
+    }
+
+    /// `ROLLBACK`.
+    var isRollback: Bool { hasTag("ROLLBACK") }
+
+    /// `DISCARD ALL` and `DEALLOCATE ALL`.
+    var dropsPreparedStatements: Bool { hasTag("DISCARD ALL") || hasTag("DEALLOCATE ALL") }
+
+    /// Compares without making a string: asked after each statement.
+    @inline(__always)
+    private func hasTag(_ wanted: StaticString) -> Bool {
+        guard let tag = PQcmdStatus(result) else { return false }
+        return tag[0] == CChar(bitPattern: wanted.utf8Start[0])
+            && strcmp(tag, UnsafeRawPointer(wanted.utf8Start).assumingMemoryBound(to: CChar.self)) == 0
     }
 
     var affectedRows: Int {
