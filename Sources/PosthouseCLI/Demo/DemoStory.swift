@@ -55,7 +55,7 @@ struct DemoStory: Sendable {
         say("\nAn application with \(clients) tasks writes orders to the primary, one after the other.")
         try await Task.sleep(for: .seconds(2))
 
-        let reference = try await WarmReference(heir, cluster: cluster)
+        let reference = try await WarmReference(heir)
         say("kill -9 \(old.name), all its processes.", event: ["event": "killed", "node": .string(old.name)])
         try await old.kill()
         let crashed = ContinuousClock.now

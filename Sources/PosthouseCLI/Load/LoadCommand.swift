@@ -56,7 +56,7 @@ struct LoadCommand: AsyncParsableCommand {
         let load = LoadRun(
             clients: clients,
             duration: .seconds(seconds),
-            executors: executor == .loop ? EventLoopGroup.shared.loops : []
+            executors: executor == .loop ? try EventLoopGroup.shared.loops : []
         )
         let statement = SQL(raw: query)
         let end = StopSignal()
