@@ -71,7 +71,7 @@ public struct LibPQDriver: ClusterDriver {
 
     /// The `db` of `write { db in }`.
     public func session(on connection: DatabaseConnection, permit: LeasePermit) -> DatabaseSession {
-        DatabaseSession(connection: connection, permit: permit)
+        DatabaseSession(connection: connection, permit: LeaseSendPermit(permit: permit))
     }
 
     /// Whether the session is closed, broken, busy, or not outside of a transaction.

@@ -62,7 +62,7 @@ final class DemoLedger: Sendable {
         }
         var found = acknowledged.map { _ in Set<Int>() }
         for (client, number) in rows { found[client].insert(number) }
-        return zip(acknowledged, found).reduce(0) { $0 + $1.0.count { !$1.contains($0) } }
+        return zip(acknowledged, found).reduce(0) { sum, pair in sum + pair.0.count { !pair.1.contains($0) } }
     }
 }
 

@@ -95,7 +95,7 @@ struct DemoStory: Sendable {
     /// - Returns: The server's own time when it was ready.
     private func restartAsItWas(_ node: LocalNode) async throws -> String {
         try await node.start()
-        return try await node.value("SELECT clock_timestamp()") ?? ""
+        return try await node.value(of: "SELECT clock_timestamp()") ?? ""
     }
 
     private func waitForQuarantine(of node: LocalNode, in cluster: PostgresCluster) async throws {
@@ -108,7 +108,7 @@ struct DemoStory: Sendable {
     }
 
     private func count(_ sql: String, on node: LocalNode) async throws -> Int {
-        Int(try await node.value(sql) ?? "") ?? -1
+        Int(try await node.value(of: sql) ?? "") ?? -1
     }
 
     // MARK: - Telling it

@@ -26,8 +26,8 @@ struct WarmReference: Sendable {
             do {
                 _ = try await connection.query("INSERT INTO orders (client, number) VALUES (-1, 1)", deadline: deadline)
                 return .now
-            } catch let error as DatabaseError where error.sqlState == .readOnlySQLTransaction {
-                continue
+            } catch {
+                guard error.sqlState == .readOnlySQLTransaction else { throw error }
             }
         }
     }

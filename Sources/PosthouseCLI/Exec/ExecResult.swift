@@ -22,11 +22,11 @@ struct ExecResult {
     }
 
     private static func value(_ row: Row, _ index: Int, _ column: Rows.Column) -> JSONValue {
-        if column.type.name == "bool", let value = try? row[index, as: Bool?.self] { return .bool(value) }
-        if ["int2", "int4", "int8", "oid"].contains(column.type.name), let value = try? row[index, as: Int64?.self] {
+        if column.type.description == "bool", let value = try? row[index, as: Bool?.self] { return .bool(value) }
+        if ["int2", "int4", "int8", "oid"].contains(column.type.description), let value = try? row[index, as: Int64?.self] {
             return .integer(value)
         }
-        if ["float4", "float8"].contains(column.type.name), let value = try? row[index, as: Double?.self],
+        if ["float4", "float8"].contains(column.type.description), let value = try? row[index, as: Double?.self],
             value.isFinite
         {
             return .number(value)

@@ -36,13 +36,17 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
             throw ClusterError(.invalidArgument, message: "a host is named twice")
         }
         if let complaint = configuration.complaint { throw ClusterError(.invalidArgument, message: complaint) }
-        self.core = ClusterCore(
-            endpoints: endpoints,
-            driver: driver,
-            configuration: configuration,
-            clock: clock,
-            random: random
-        )
+        do throws(PoolError) {
+            self.core = try ClusterCore(
+                endpoints: endpoints,
+                driver: driver,
+                configuration: configuration,
+                clock: clock,
+                random: random
+            )
+        } catch {
+            throw ClusterError(.invalidArgument, message: error.message, pool: error)
+        }
     }
 
     deinit {

@@ -36,31 +36,35 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         configuration: ClusterConfiguration,
         clock: any ClusterClock,
         random: @escaping @Sendable () -> Double
-    ) {
+    ) throws(PoolError) {
         self.driver = driver
         self.endpoints = endpoints
         self.configuration = configuration
         self.clock = clock
-        var groupConfiguration = PoolGroupConfiguration()
-        groupConfiguration.name = configuration.name
-        groupConfiguration.acquireTimeout = configuration.acquireTimeout
-        groupConfiguration.connectFailurePolicy = .keepWaiting
-        let group = PoolGroup<Driver.Connection>(configuration: groupConfiguration, time: clock, observer: nil)
+        let group = PoolGroup<Driver.Connection>(
+            configuration: PoolGroupConfiguration(
+                name: configuration.name,
+                acquireTimeout: configuration.acquireTimeout
+            ),
+            time: clock
+        )
         self.group = group
         let links = endpoints.indices.map { HostLink<Driver>(host: $0) }
-        self.members = zip(endpoints, links).map { endpoint, link in
-            group.addMember(
-                label: String(describing: endpoint),
-                configuration: configuration.pool,
-                strategy: HostStrategy(
-                    endpoint: endpoint,
-                    driver: driver,
-                    clock: clock,
-                    connectTimeout: configuration.pool.connectTimeout,
-                    link: link
-                )
+        var members: [MemberID] = []
+        for (endpoint, link) in zip(endpoints, links) {
+            let strategy = HostStrategy(
+                endpoint: endpoint,
+                driver: driver,
+                clock: clock,
+                connectTimeout: configuration.pool.connectTimeout,
+                link: link
+            )
+            let label = String(describing: endpoint)
+            members.append(
+                try group.addMember(label: label, configuration: configuration.pool, strategy: strategy)
             )
         }
+        self.members = members
         self.state = Mutex(
             State(
                 machine: TopologyMachine(labels: endpoints.map { String(describing: $0) }),
@@ -88,7 +92,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 await monitor.run { check in link.core?.take(check, of: link.host) }
             }
         }
-        let watch = SilenceWatch(clock: clock, hosts: links.count)
+        let watch = SilenceWatch(clock: clock)
         tasks.append(
             Task(name: "posthouse watch", executorPreference: clock.executor) {
                 await watch.run { watch in links[0].core?.listen(to: &watch) ?? false }

@@ -10,11 +10,10 @@ struct SilenceWatch: Sendable {
     static let tick = Duration.milliseconds(150)
 
     private let clock: any ClusterClock
-    private var before: [PoolActivity]
+    private var before: [PoolActivity] = []
 
-    init(clock: any ClusterClock, hosts: Int) {
+    init(clock: any ClusterClock) {
         self.clock = clock
-        self.before = Array(repeating: PoolActivity(), count: hosts)
     }
 
     /// Ticks until the task is cancelled or `listen` says that it is over.
@@ -29,9 +28,9 @@ struct SilenceWatch: Sendable {
         defer { before = activity }
         // Nobody could answer while we ourselves were away.
         guard clock.stall(since: now - Self.tick) < Self.tick else { return [] }
-        return activity.indices.filter { index in
-            let (now, then) = (activity[index], before[index])
-            return now.leased > 0 && then.leased > 0 && now.completedLeases == then.completedLeases
+        return zip(activity.indices, zip(activity, before)).compactMap { host, pair in
+            let (now, then) = pair
+            return now.leased > 0 && then.leased > 0 && now.endedLeases == then.endedLeases ? host : nil
         }
     }
 }
