@@ -34,16 +34,28 @@ struct CheckSchedule: Sendable {
         return hasSession ? lastCheck + Self.leastGap : lastCheck + reconnectGap
     }
 
-    /// - Parameter random: Uniform in 0...1.
-    mutating func checked(connected: Bool, at now: ContinuousClock.Instant, random: Double) {
-        lastCheck = now
-        failedConnects = connected ? 0 : failedConnects + 1
-        jitter = connected ? 0.9 + 0.2 * random : random
+    /// How a check ended.
+    enum Ending: Sendable {
+        case answered
+        /// The session that was open is gone: the first attempt to open another is made at once.
+        case lostSession
+        /// No session could be opened, or the new one gave no answer.
+        case failedConnect
     }
 
-    /// The open session ended: the first new attempt is made at once.
-    mutating func lostSession() {
-        failedConnects = 0
+    /// - Parameter random: Uniform in 0...1.
+    mutating func checked(_ ending: Ending, at now: ContinuousClock.Instant, random: Double) {
+        lastCheck = now
+        switch ending {
+        case .answered:
+            failedConnects = 0
+            jitter = 0.9 + 0.2 * random
+        case .lostSession:
+            failedConnects = 0
+        case .failedConnect:
+            failedConnects += 1
+            jitter = random
+        }
     }
 
     private var reconnectGap: Duration {

@@ -69,7 +69,9 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             let check = await check(&session)
             let now = clock.now
             let draw = random()
-            schedule.withLock { $0.checked(connected: session != nil, at: now, random: draw) }
+            let ending: CheckSchedule.Ending =
+                session != nil ? .answered : check.fresh ? .failedConnect : .lostSession
+            schedule.withLock { $0.checked(ending, at: now, random: draw) }
             if Task.isCancelled { break }
             report(check)
         }
@@ -120,7 +122,6 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             if let broken = session {
                 driver.close(broken)
                 session = nil
-                schedule.withLock { $0.lostSession() }
                 // An old session that ends proves nothing of the server; the next attempt, at once, will.
                 if !fresh && failure.kind != .timedOut && failure.kind != .local { failure.kind = .lost }
             }
