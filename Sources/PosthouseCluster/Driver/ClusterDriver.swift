@@ -54,12 +54,15 @@ public protocol ClusterDriver: Sendable {
 }
 
 extension ClusterDriver {
+    /// Does nothing.
     public func interrupt(_ connection: Connection, reason: InterruptReason) {}
 
+    /// Proves nothing more than that the attempt failed.
     public func classify(_ error: any Error) -> HostFailure {
         HostFailure(.unreachable, reason: String(describing: error))
     }
 
+    /// No home.
     public func affinity(of connection: Connection) -> Int { 0 }
 }
 

@@ -15,7 +15,9 @@ public protocol ClusterClock: TimeSource {
 }
 
 extension ClusterClock {
+    /// None: the default executor.
     public var executor: (any TaskExecutor)? { nil }
 
+    /// None that is known.
     public func stall(since start: ContinuousClock.Instant) -> Duration { .zero }
 }
