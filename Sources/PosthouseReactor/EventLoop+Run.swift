@@ -52,6 +52,7 @@ struct LoopRun: ~Copyable {
     private let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 256)
 
     private var arrivals: ContiguousArray<(watch: SocketWatch, generation: UInt32, event: Readiness)> = []
+    private var expiring: ContiguousArray<(watch: SocketWatch, wait: UInt32)> = []
     private var incoming: ContiguousArray<WorkItem> = []
     private var turnBegan: Ticks
 
@@ -80,10 +81,16 @@ struct LoopRun: ~Copyable {
         var isShuttingDown = false
         while !isShuttingDown {
             let mayHaveMore = sleep()
-            if mayHaveMore || loop.nextDue <= turnBegan { pollAgain() }
+            // What is due is decided before the sockets are looked at once more, and ends after: nothing ends for being
+            // late whose socket was not seen empty after its time.
+            loop.collectDue(now: turnBegan, into: &expiring)
+            let timers = loop.dueTimers(now: turnBegan)
+            if mayHaveMore || timers != nil || !expiring.isEmpty { pollAgain() }
             isShuttingDown = collect()
             runJobs(atMost: Self.jobsPerTurn)
-            loop.expire(now: turnBegan)
+            for (watch, wait) in expiring { watch.expire(wait: wait) }
+            expiring.removeAll(keepingCapacity: true)
+            if let timers { loop.fireTimers(timers) }
         }
         end()
     }
@@ -174,9 +181,9 @@ extension LoopRun {
     /// - Returns: whether somebody called for the end.
     private mutating func collect() -> Bool {
         let attention = loop.attention.exchange(Attention.none, ordering: .acquiringAndReleasing)
+        defer { slept = false }
         guard attention == Attention.called else { return false }
         if slept { ringsOwed += 1 }
-        slept = false
         let isShuttingDown = loop.mailbox.withLock { mailbox in
             mailbox.take(into: &incoming)
             return mailbox.isShuttingDown
@@ -213,6 +220,6 @@ extension LoopRun {
         loop.poller.awaitRings(ringsOwed)
         loop.poller.closeDescriptors()
         loop.phase.store(LoopPhase.asleep(until: .max).bits, ordering: .relaxed)
-        for waiter in loop.mailbox.withLock({ $0.takeShutdownWaiters() }) { waiter.resume() }
+        for waiter in loop.mailbox.withLock({ $0.finish() }) { waiter.resume() }
     }
 }

@@ -22,19 +22,20 @@ extension EventLoop {
         return SocketRegistration(loop: self, watch: watch)
     }
 
-    /// Ends all waits whose deadline has passed, and all timers that are due. On the loop's thread only.
-    func expire(now: Ticks) {
-        if nextDeadline.load(ordering: .relaxed) <= now { expireDeadlines(now: now) }
-        if nextTimer.load(ordering: .relaxed) <= now { fireTimers(now: now) }
-    }
-
-    private func expireDeadlines(now: Ticks) {
+    /// Finds the waits whose deadline has passed, and plans the wake-up for the others. On the loop's thread only.
+    func collectDue(now: Ticks, into expiring: inout ContiguousArray<(watch: SocketWatch, wait: UInt32)>) {
+        guard nextDeadline.load(ordering: .relaxed) <= now else { return }
         // First the store, then the look: see announce(deadline:).
         nextDeadline.store(.max, ordering: .sequentiallyConsistent)
         let watches = sockets.withLock { $0.watches }
         var earliest = Ticks.max
         for watch in watches {
-            earliest = min(earliest, watch.expire(now: now))
+            guard let (number, deadline) = watch.deadlineOfWait() else { continue }
+            if deadline <= now {
+                expiring.append((watch, number))
+            } else {
+                earliest = min(earliest, deadline)
+            }
         }
         announce(deadline: earliest)
     }

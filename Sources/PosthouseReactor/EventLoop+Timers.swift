@@ -3,7 +3,8 @@ import Synchronization
 
 /// Stands for a scheduled action, to cancel it.
 public struct TimerToken: Sendable {
-    let timer: LoopTimer
+    fileprivate let loop: EventLoop
+    fileprivate let timer: LoopTimer
 }
 
 extension EventLoop {
@@ -34,19 +35,20 @@ extension EventLoop {
     /// Runs an action on the loop's thread at a moment, or as soon as possible if it has passed.
     ///
     /// What sockets hold at that moment is handed out first. After ``shutdown()`` actions are dropped without running.
+    @discardableResult
     public func schedule(
         at instant: ContinuousClock.Instant,
         _ action: @escaping @Sendable () -> Void
     ) -> TimerToken {
         let timer = LoopTimer(due: clock.deadline(instant))
         _ = insert(timer, .action(action))
-        return TimerToken(timer: timer)
+        return TimerToken(loop: self, timer: timer)
     }
 
     /// Takes a scheduled action back; nothing if it ran already. When called from another thread than the loop's, the
     /// action may be running as this returns.
     public func cancel(_ token: TimerToken) {
-        _ = remove(token.timer)
+        _ = token.loop.remove(token.timer)
     }
 
     private func insert(_ timer: LoopTimer, _ payload: LoopTimer.Payload) -> TimerHeap.Insertion {
@@ -76,13 +78,23 @@ extension EventLoop {
         return next < known
     }
 
-    /// Fires what is due, one at a time, so that one action can still cancel another. On the loop's thread only.
-    func fireTimers(now: Ticks) {
-        // Not more than there are now: an action that schedules itself for the past has to wait for the next turn.
-        var left = timers.withLock { $0.count }
-        while left > 0 {
+    /// What ``fireTimers(_:)`` may fire: timers due by then, and inserted before this was made.
+    struct DueTimers {
+        fileprivate let now: Ticks
+        fileprivate let serial: UInt64
+    }
+
+    /// - Returns: nil if no timer is due.
+    func dueTimers(now: Ticks) -> DueTimers? {
+        guard nextTimer.load(ordering: .acquiring) <= now else { return nil }
+        return DueTimers(now: now, serial: timers.withLock { $0.nextSerial })
+    }
+
+    /// Fires timers one at a time, so that one action can still cancel another. On the loop's thread only.
+    func fireTimers(_ due: DueTimers) {
+        while true {
             let payload = timers.withLock { heap in
-                let payload = heap.popDue(now: now)
+                let payload = heap.popDue(now: due.now, insertedBefore: due.serial)
                 updateNextTimer(heap)
                 return payload
             }
@@ -91,7 +103,6 @@ extension EventLoop {
             case .sleeper(let continuation): continuation.resume(returning: .elapsed)
             case nil: return
             }
-            left -= 1
         }
     }
 
@@ -103,19 +114,5 @@ extension EventLoop {
             return payloads
         }
         for case .sleeper(let continuation) in payloads { continuation.resume(returning: .shutDown) }
-    }
-
-    /// Ends the loop, in order: waiting and sleeping tasks get `shutDown`, scheduled actions are dropped, jobs run, the
-    /// thread ends and the descriptors are closed. Registrations need not be given up before or after.
-    ///
-    /// Returns when all this is done; at once if it was done before. Cancelling the calling task does not hurry it.
-    public func shutdown() async {
-        await withUnsafeContinuation { continuation in
-            if mailbox.withLock({ $0.requestShutdown(continuation) }) {
-                notify()
-            } else {
-                continuation.resume()
-            }
-        }
     }
 }

@@ -159,6 +159,24 @@ extension EventLoop {
     }
 }
 
+// MARK: - The end
+
+extension EventLoop {
+    /// Ends the loop, in order: waiting and sleeping tasks get `shutDown`, scheduled actions are dropped, jobs run, the
+    /// thread ends and the descriptors are closed. Registrations need not be given up before or after.
+    ///
+    /// Returns when all this is done; at once if it was done before. Cancelling the calling task does not hurry it.
+    public func shutdown() async {
+        await withUnsafeContinuation { continuation in
+            if mailbox.withLock({ $0.requestShutdown(continuation) }) {
+                notify()
+            } else {
+                continuation.resume()
+            }
+        }
+    }
+}
+
 // MARK: - Sleep and wake
 
 /// The values of ``EventLoop/attention``.

@@ -14,8 +14,11 @@ struct Mailbox {
     /// Somebody called for the loop's end.
     private(set) var isShuttingDown = false
 
-    /// The loop ended; nothing is taken any more.
-    private(set) var isClosed = false
+    /// Nothing is taken any more.
+    private var isClosed = false
+
+    /// The loop has ended.
+    private var isFinished = false
 
     var count: Int { items.count }
 
@@ -33,7 +36,7 @@ struct Mailbox {
 
     /// - Returns: false if the loop has ended; the caller need not wait.
     mutating func requestShutdown(_ waiter: UnsafeContinuation<Void, Never>) -> Bool {
-        guard !isClosed else { return false }
+        guard !isFinished else { return false }
         isShuttingDown = true
         shutdownWaiters.append(waiter)
         return true
@@ -47,7 +50,9 @@ struct Mailbox {
         return left
     }
 
-    mutating func takeShutdownWaiters() -> [UnsafeContinuation<Void, Never>] {
+    /// - Returns: who waited for it.
+    mutating func finish() -> [UnsafeContinuation<Void, Never>] {
+        isFinished = true
         let waiters = shutdownWaiters
         shutdownWaiters = []
         return waiters

@@ -4,23 +4,25 @@
 /// answers with the next word and what to do. ``SocketWatch`` is the shell that swaps the words and resumes tasks.
 ///
 /// ```
-///                      arm                      publish
-///        ┌───────────────────────▶ arming ───────────────────▶ waiting
-///      vacant                        │                            │
-///        ▲    publish finds an end   │      whoever clears the bit claims the wait:
-///        └───────────────────────────┴──── event, cancel, expiry, interrupt, close ────┘
+///              arm                publish               claim                   leave
+///   vacant ──────────▶ arming ──────────────▶ waiting ──────────▶ returning ──────────▶ vacant
+///                         │                                           ▲
+///                         └──── publish finds that it is over ────────┘
 /// ```
 ///
-/// - *vacant*: nobody waits. Events are recorded in the ready bits (sticky); an interrupt is recorded too.
+/// - *vacant*: nobody waits. Events are recorded in the ready bits, which stay until somebody takes them; an interrupt is
+///   recorded, too.
 /// - *arming*: one task has reserved the right to wait and has not stored its continuation yet. Whatever happens is only
-///   recorded (`cancelled` exists for this window alone). A second task that wants to wait is refused: arming is what
-///   makes storing the continuation safe without a lock.
-/// - *waiting*: continuation and deadline are stored. The one who swaps the word from *waiting* to *vacant* owns the
-///   continuation and resumes it, once; everybody else sees *vacant* and leaves.
+///   recorded (the `cancelled` bit exists for this phase alone).
+/// - *waiting*: continuation and deadline are stored. An event, a cancellation, the deadline, an interrupt or the end of
+///   the registration each try to swap *waiting* for *returning*. The one whose swap succeeds has claimed the wait: it
+///   alone reads the continuation and resumes it. All others find *returning* and leave.
+/// - *returning*: the task was resumed and has not come back yet. It opens the place for the next one itself, so that
+///   nobody stores a continuation while a claimer still reads the one before.
 ///
-/// *Claim-once* follows from the swap: `waiting` is set by publish only and cleared by exactly one successful swap. *No
-/// lost event*: publish swaps against the very word that holds the ready bits, so an event recorded before it makes the
-/// swap end the wait at once, and an event after it finds `waiting`.
+/// *Exactly once*: `waiting` is set by publish alone, and each publish is followed by exactly one successful claim. *No
+/// lost event*: publish swaps against the very word that holds the ready bits; an event recorded before makes it end the
+/// wait, an event after it finds *waiting*. In any phase but vacant a second task is refused with `alreadyWaiting`.
 ///
 /// The wait number changes with each arming, so one who looked at an old wait (the deadline scan, a cancel handler) fails
 /// its swap against a newer one. The generation changes with each replaced socket: a token the kernel reported for the
@@ -34,14 +36,15 @@ struct RegistrationWord: Equatable, Sendable {
     private static let interestMask: UInt64 = 0b11 << interestShift
     private static let arming: UInt64 = 1 << 5
     private static let waiting: UInt64 = 1 << 6
-    private static let cancelled: UInt64 = 1 << 7
-    private static let interrupted: UInt64 = 1 << 8
-    private static let deregistered: UInt64 = 1 << 9
-    private static let shutDown: UInt64 = 1 << 10
-    private static let calling: UInt64 = 1 << 11
-    private static let watchesWriting: UInt64 = 1 << 12
+    private static let returning: UInt64 = 1 << 7
+    private static let occupied = arming | waiting | returning
+    private static let cancelled: UInt64 = 1 << 8
+    private static let interrupted: UInt64 = 1 << 9
+    private static let deregistered: UInt64 = 1 << 10
+    private static let shutDown: UInt64 = 1 << 11
     private static let closed = deregistered | shutDown
-    private static let someoneWaits = arming | waiting
+    private static let calling: UInt64 = 1 << 12
+    private static let watchesWriting: UInt64 = 1 << 13
     private static let waitShift: UInt64 = 16
     private static let waitMask: UInt64 = 0xFF_FFFF << waitShift
     private static let generationShift: UInt64 = 40
@@ -65,6 +68,12 @@ struct RegistrationWord: Equatable, Sendable {
 
     /// A task is suspended.
     var isWaiting: Bool { bits & Self.waiting != 0 }
+
+    /// Some task has the right to wait, and nobody else.
+    var isOccupied: Bool { bits & Self.occupied != 0 }
+
+    /// An interrupt is recorded for the next wait.
+    var isInterrupted: Bool { bits & Self.interrupted != 0 }
 
     /// The registration ended.
     var isClosed: Bool { bits & Self.closed != 0 }
@@ -99,9 +108,9 @@ extension RegistrationWord {
     func arming(for interest: Readiness) -> Arming {
         if bits & Self.shutDown != 0 { return .refused(.shutDown, next: self) }
         if bits & Self.deregistered != 0 { return .refused(.deregistered, next: self) }
-        if bits & Self.someoneWaits != 0 { return .refused(.alreadyWaiting, next: self) }
+        if isOccupied { return .refused(.alreadyWaiting, next: self) }
         var next = self
-        if bits & Self.interrupted != 0 {
+        if isInterrupted {
             next.bits &= ~Self.interrupted
             return .refused(.interrupted, next: next)
         }
@@ -120,7 +129,7 @@ extension RegistrationWord {
     enum Publication: Equatable {
         /// arming → waiting.
         case suspended(next: RegistrationWord)
-        /// arming → vacant: something happened meanwhile.
+        /// arming → returning: something happened meanwhile.
         case ended(WaitOutcome, next: RegistrationWord)
     }
 
@@ -128,9 +137,10 @@ extension RegistrationWord {
     func publishing() -> Publication {
         var next = self
         next.bits &= ~(Self.arming | Self.cancelled)
+        next.bits |= Self.returning
         if bits & Self.shutDown != 0 { return .ended(.shutDown, next: next) }
         if bits & Self.deregistered != 0 { return .ended(.deregistered, next: next) }
-        if bits & Self.interrupted != 0 {
+        if isInterrupted {
             next.bits &= ~Self.interrupted
             return .ended(.interrupted, next: next)
         }
@@ -139,14 +149,18 @@ extension RegistrationWord {
             return .ended(.ready, next: next)
         }
         if bits & Self.cancelled != 0 { return .ended(.cancelled, next: next) }
+        next.bits &= ~Self.returning
         next.bits |= Self.waiting
         return .suspended(next: next)
     }
 
+    /// The bits to keep when the resumed task is back: returning → vacant.
+    static let leaving = ~returning
+
     /// Removes what a task that waited for `interest` is told of. A hangup set the other direction's bit too, so that
     /// one stays for whoever asks for it.
     private mutating func take(_ interest: Readiness) {
-        bits &= ~UInt64(interest.union(.hangup).rawValue)
+        bits &= ~(UInt64(interest.union(.hangup).rawValue) & Self.readyMask)
     }
 
     /// All recorded events are taken.
@@ -164,9 +178,9 @@ extension RegistrationWord {
         case dropped
         /// Remembered; a waiter (if any) waits for something else.
         case recorded(next: RegistrationWord)
-        /// Remembered, and the idle callback has to run.
+        /// Remembered, and the idle callback has to run: nobody waits.
         case idle(next: RegistrationWord)
-        /// waiting → vacant.
+        /// waiting → returning.
         case claimed(next: RegistrationWord)
     }
 
@@ -177,9 +191,8 @@ extension RegistrationWord {
         next.bits |= UInt64(event.rawValue) & Self.readyMask
         if isWaiting {
             guard !event.isDisjoint(with: interest.union(.hangup)) else { return .recorded(next: next) }
-            next.bits &= ~Self.waiting
             next.take(interest)
-            return .claimed(next: next)
+            return .claimed(next: next.claimingWait())
         }
         guard hasCallback, bits & Self.arming == 0 else { return .recorded(next: next) }
         next.bits |= Self.calling
@@ -197,14 +210,14 @@ extension RegistrationWord {
         case none
         /// The next publish or arming will see it.
         case recorded(next: RegistrationWord)
-        /// waiting → vacant.
+        /// waiting → returning.
         case claimed(next: RegistrationWord)
     }
 
     /// The task of that wait was cancelled.
     func cancelling(wait number: UInt32) -> Ending {
         guard waitNumber == number else { return .none }
-        if isWaiting { return .claimed(next: releasingWaiter()) }
+        if isWaiting { return .claimed(next: claimingWait()) }
         guard bits & Self.arming != 0 else { return .none }
         return .recorded(next: RegistrationWord(bits: bits | Self.cancelled))
     }
@@ -212,13 +225,13 @@ extension RegistrationWord {
     /// The deadline of that wait passed.
     func expiring(wait number: UInt32) -> Ending {
         guard isWaiting, waitNumber == number else { return .none }
-        return .claimed(next: releasingWaiter())
+        return .claimed(next: claimingWait())
     }
 
     /// Somebody wants the present or the next wait to fail.
     func interrupting() -> Ending {
         if isClosed { return .none }
-        if isWaiting { return .claimed(next: releasingWaiter()) }
+        if isWaiting { return .claimed(next: claimingWait()) }
         return .recorded(next: RegistrationWord(bits: bits | Self.interrupted))
     }
 
@@ -234,7 +247,7 @@ extension RegistrationWord {
         var next = self
         next.bits |= reason == .shutDown ? Self.shutDown : Self.deregistered
         next.bits &= ~Self.readyMask
-        return isWaiting ? .claimed(next: next.releasingWaiter()) : .recorded(next: next)
+        return isWaiting ? .claimed(next: next.claimingWait()) : .recorded(next: next)
     }
 
     /// The socket was replaced: what was recorded of the old one is void. A waiter waits on, for the new one.
@@ -255,7 +268,8 @@ extension RegistrationWord {
         RegistrationWord(bits: watches ? bits | Self.watchesWriting : bits & ~Self.watchesWriting)
     }
 
-    private func releasingWaiter() -> RegistrationWord {
-        RegistrationWord(bits: bits & ~Self.waiting)
+    /// waiting → returning.
+    private func claimingWait() -> RegistrationWord {
+        RegistrationWord(bits: (bits & ~Self.waiting) | Self.returning)
     }
 }

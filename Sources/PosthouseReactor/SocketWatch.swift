@@ -11,23 +11,27 @@ final class SocketWatch: Sendable {
     /// The place in the loop's table.
     let slot: Int
 
-    private let idleCallback: (@Sendable (Readiness) -> Void)?
+    private let hasCallback: Bool
+
+    /// Taken out when the registration ends, so that what it holds (a connection, which holds the registration) is let go.
+    private let idleCallback: Mutex<(@Sendable (Readiness) -> Void)?>
 
     private let word: Atomic<UInt64>
 
     /// The deadline of the wait in progress. Stored before the wait is published, so whoever sees the wait number sees it.
     private let deadline = Atomic<Ticks>(.max)
 
-    /// The waiting task; set only while it waits.
+    /// The task that waits.
     ///
-    /// Written by the task that holds the *arming* right before it publishes (releasing swap), read by the one whose
-    /// (acquiring) swap claims the wait; the next arming comes after the task was resumed. So no two accesses overlap.
-    /// An unsafe continuation because a checked one allocates, once per query; claim-once is the word's business.
+    /// Written in phase *arming* by the task that holds it, read by the one whose swap claimed the wait, in phase
+    /// *returning*; the next arming comes after that task was resumed. So no two accesses overlap. Unsafe, because a
+    /// checked continuation allocates, once per query; that it is resumed exactly once is the word's business.
     private nonisolated(unsafe) var continuation: Continuation?
 
     init(slot: Int, generation: UInt32, idleCallback: (@Sendable (Readiness) -> Void)?) {
         self.slot = slot
-        self.idleCallback = idleCallback
+        self.hasCallback = idleCallback != nil
+        self.idleCallback = Mutex(idleCallback)
         self.word = Atomic(RegistrationWord(generation: generation).bits)
     }
 
@@ -48,9 +52,7 @@ final class SocketWatch: Sendable {
     }
 
     private func resumeClaimed(_ outcome: WaitOutcome) {
-        let claimed = continuation
-        continuation = nil
-        claimed?.resume(returning: outcome)
+        continuation?.resume(returning: outcome)
     }
 }
 
@@ -83,15 +85,16 @@ extension SocketWatch {
             case .suspended(let next):
                 if swap(&old, next) { return true }
             case .ended(let outcome, let next):
-                self.continuation = nil
-                guard swap(&old, next) else {
-                    self.continuation = continuation
-                    continue
-                }
+                guard swap(&old, next) else { continue }
                 continuation.resume(returning: outcome)
                 return false
             }
         }
+    }
+
+    /// The armed task is back.
+    func leave() {
+        word.bitwiseAnd(RegistrationWord.leaving, ordering: .acquiringAndReleasing)
     }
 
     /// Takes everything recorded.
@@ -126,7 +129,7 @@ extension SocketWatch {
     func deliver(_ event: Readiness, generation: UInt32, gate: borrowing Mutex<Void>) {
         var old = state
         while true {
-            switch old.delivering(event, generation: generation, hasCallback: idleCallback != nil) {
+            switch old.delivering(event, generation: generation, hasCallback: hasCallback) {
             case .dropped:
                 return
             case .recorded(let next):
@@ -136,7 +139,8 @@ extension SocketWatch {
             case .idle(let next):
                 let called = gate.withLock { _ in
                     guard swap(&old, next) else { return false }
-                    idleCallback?(event)
+                    let callback = idleCallback.withLock { $0 }
+                    callback?(event)
                     var current = state
                     while !swap(&current, current.callbackReturning()) {}
                     return true
@@ -151,18 +155,18 @@ extension SocketWatch {
         end(.cancelled) { $0.cancelling(wait: number) }
     }
 
-    /// Ends the wait if its deadline has passed.
-    ///
-    /// - Returns: the deadline of a wait that goes on; `.max` if there is none.
-    func expire(now: Ticks) -> Ticks {
+    /// The wait in progress and its deadline; nil if nobody waits.
+    func deadlineOfWait() -> (number: UInt32, deadline: Ticks)? {
         // Sequentially consistent: see EventLoop.announce(deadline:).
         let seen = RegistrationWord(bits: word.load(ordering: .sequentiallyConsistent))
-        guard seen.isWaiting else { return .max }
-        // If this is already the deadline of a newer wait, that wait is announced by its own task.
-        let due = deadline.load(ordering: .relaxed)
-        guard due <= now else { return due }
-        end(.timedOut) { $0.expiring(wait: seen.waitNumber) }
-        return .max
+        guard seen.isWaiting else { return nil }
+        // If this is already the deadline of a newer wait, then that one announces itself, and ending this one fails.
+        return (seen.waitNumber, deadline.load(ordering: .relaxed))
+    }
+
+    /// The deadline of that wait has passed.
+    func expire(wait number: UInt32) {
+        end(.timedOut) { $0.expiring(wait: number) }
     }
 
     /// Makes the present or the next wait fail.
@@ -174,7 +178,10 @@ extension SocketWatch {
     ///
     /// - Returns: whether the idle callback was running at that moment.
     func close(_ reason: RegistrationWord.Closing) -> Bool {
-        end(reason == .shutDown ? .shutDown : .deregistered) { $0.closing(reason) }
+        // Let go of outside the lock: its end may run anything.
+        let callback = idleCallback.withLock { $0.take() }
+        defer { _ = callback }
+        return end(reason == .shutDown ? .shutDown : .deregistered) { $0.closing(reason) }
     }
 
     /// The registration has a new socket from here on. Called under the table's lock only.

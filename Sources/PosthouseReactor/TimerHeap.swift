@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A timer of a loop. All its fields but `due` live under the lock of the heap it belongs to.
+/// A timer of a loop.
 final class LoopTimer: Sendable {
+    /// What to do when the time has come.
     enum Payload: Sendable {
         case action(@Sendable () -> Void)
         case sleeper(UnsafeContinuation<SleepOutcome, Never>)
     }
 
-    enum State {
-        /// Not in the heap yet.
+    fileprivate enum State {
         case new
-        /// At this place of the heap.
-        case pending(index: Int, Payload)
-        /// Cancelled before it was in the heap.
+        case pending(Payload)
+        /// Cancelled before it was inserted.
         case cancelled
         /// Fired, cancelled or dropped.
         case finished
@@ -20,8 +19,10 @@ final class LoopTimer: Sendable {
 
     let due: Ticks
 
-    /// Only touched by methods of ``TimerHeap``, of which each loop has one, under its lock.
+    // These are touched by the methods of `TimerHeap` only. A timer is used with one heap, which lives under a lock.
     fileprivate nonisolated(unsafe) var state = State.new
+    fileprivate nonisolated(unsafe) var index = 0
+    fileprivate nonisolated(unsafe) var serial: UInt64 = 0
 
     init(due: Ticks) {
         self.due = due
@@ -38,7 +39,10 @@ enum SleepOutcome: Sendable {
 /// A binary heap of timers, earliest first, each of which knows its place so that it can leave at any time.
 struct TimerHeap {
     private var timers: ContiguousArray<LoopTimer> = []
-    private(set) var isClosed = false
+    private var isClosed = false
+
+    /// The number that the next timer gets.
+    private(set) var nextSerial: UInt64 = 0
 
     var count: Int { timers.count }
 
@@ -55,15 +59,18 @@ struct TimerHeap {
     mutating func insert(_ timer: LoopTimer, _ payload: LoopTimer.Payload) -> Insertion {
         if case .cancelled = timer.state { return .cancelled }
         guard !isClosed else { return .closed }
+        timer.state = .pending(payload)
+        timer.serial = nextSerial
+        nextSerial += 1
+        timer.index = timers.count
         timers.append(timer)
-        timer.state = .pending(index: timers.count - 1, payload)
-        siftUp(timers.count - 1)
+        siftUp(timer.index)
         return .pending
     }
 
     /// Takes a timer out before it fires.
     ///
-    /// - Returns: what it would have done; nil if it fired already, or was not in the heap.
+    /// - Returns: what it would have done; nil if it fired already, or was not inserted (and never will be).
     mutating func cancel(_ timer: LoopTimer) -> LoopTimer.Payload? {
         switch timer.state {
         case .new:
@@ -71,18 +78,18 @@ struct TimerHeap {
             return nil
         case .cancelled, .finished:
             return nil
-        case .pending(let index, let payload):
-            remove(at: index)
+        case .pending(let payload):
+            remove(timer)
             return payload
         }
     }
 
-    /// Takes the earliest timer if it is due.
-    mutating func popDue(now: Ticks) -> LoopTimer.Payload? {
-        guard let first = timers.first, first.due <= now, case .pending(_, let payload) = first.state else {
-            return nil
-        }
-        remove(at: 0)
+    /// Takes the earliest timer if it is due, unless it was inserted later: then it is left, with all behind it, for the
+    /// next time.
+    mutating func popDue(now: Ticks, insertedBefore serial: UInt64) -> LoopTimer.Payload? {
+        guard let first = timers.first, first.due <= now, first.serial < serial else { return nil }
+        guard case .pending(let payload) = first.state else { return nil }
+        remove(first)
         return payload
     }
 
@@ -91,33 +98,27 @@ struct TimerHeap {
         isClosed = true
         var payloads: [LoopTimer.Payload] = []
         for timer in timers {
-            if case .pending(_, let payload) = timer.state { payloads.append(payload) }
+            if case .pending(let payload) = timer.state { payloads.append(payload) }
             timer.state = .finished
         }
         timers = []
         return payloads
     }
 
-    private mutating func remove(at index: Int) {
-        let last = timers.count - 1
-        exchange(index, last)
-        timers.removeLast().state = .finished
-        guard index < last else { return }
-        siftUp(index)
-        siftDown(index)
+    private mutating func remove(_ timer: LoopTimer) {
+        timer.state = .finished
+        let last = timers.removeLast()
+        guard last !== timer else { return }
+        last.index = timer.index
+        timers[last.index] = last
+        siftUp(last.index)
+        siftDown(last.index)
     }
 
-    private mutating func exchange(_ a: Int, _ b: Int) {
-        guard a != b else { return }
-        timers.swapAt(a, b)
-        place(a)
-        place(b)
-    }
-
-    private func place(_ index: Int) {
-        if case .pending(_, let payload) = timers[index].state {
-            timers[index].state = .pending(index: index, payload)
-        }
+    private mutating func exchange(_ first: Int, _ second: Int) {
+        timers.swapAt(first, second)
+        timers[first].index = first
+        timers[second].index = second
     }
 
     private mutating func siftUp(_ start: Int) {

@@ -46,6 +46,18 @@ public struct ConnectionEnvironment: Sendable {
     }
 }
 
+extension ConnectionEnvironment: CustomStringConvertible, CustomReflectable {
+    /// The names of the variables, without their values: `PGPASSWORD` may be among them.
+    public var description: String {
+        "ConnectionEnvironment(\(variables.keys.sorted().joined(separator: ", ")))"
+    }
+
+    /// As `description`.
+    public var customMirror: Mirror {
+        Mirror(self, children: ["variables": variables.keys.sorted()], displayStyle: .struct)
+    }
+}
+
 /// What a path holds.
 @nonexhaustive
 public enum ConnectionFile: Sendable, Hashable {

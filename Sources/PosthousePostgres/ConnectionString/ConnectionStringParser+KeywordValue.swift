@@ -17,12 +17,14 @@ extension ConnectionStringParser {
             guard index < text.endIndex, text[index] == UInt8(ascii: "=") else {
                 throw missingEqualsSign(after: keyword, followsSecret: followsSecret, position: start + 1)
             }
+            let equalsSign = index
             index = endOfBlanks(from: index + 1)
+            if index > equalsSign + 1 { try refuseKeywordAsValue(at: index, of: keyword) }
 
             let bytes: [UInt8]
             let valueStart = index
             if index < text.endIndex, text[index] == UInt8(ascii: "'") {
-                (bytes, index) = try quotedValue(from: index, keyword: keyword, followsSecret: followsSecret)
+                (bytes, index) = try quotedValue(from: index, keyword: keyword)
             } else {
                 (bytes, index) = plainValue(from: index)
             }
@@ -30,10 +32,24 @@ extension ConnectionStringParser {
             if keyword == "requiressl" {
                 storeRequireSSL(value)
             } else {
-                try store(keyword, value, quoting: !followsSecret, position: start + 1)
+                try store(keyword, value, suspicion: followsSecret ? .followsSecret : .none, position: start + 1)
             }
             followsSecret = ConnectionKeyword.named(keyword)?.isSecret == true
         }
+    }
+
+    /// libpq skips blanks after `=`, so that in `host= password=x`, left by an empty variable, the host is `password=x`.
+    private func refuseKeywordAsValue(at start: Int, of keyword: String) throws(ConnectionStringError) {
+        let word = text[start...].prefix { $0 != UInt8(ascii: "=") && !isBlank($0) }
+        guard word.endIndex < text.endIndex, text[word.endIndex] == UInt8(ascii: "="),
+            ConnectionKeyword.named(String(decoding: word, as: UTF8.self)) != nil
+        else { return }
+        let name = ConnectionKeyword.named(keyword).map { "\"\($0.name)\"" } ?? "a parameter"
+        throw ConnectionStringError(
+            .malformed,
+            "\(name) has no value: another parameter follows its \"=\"; write an empty value as ''",
+            position: start + 1
+        )
     }
 
     private func plainValue(from start: Int) -> (value: [UInt8], end: Int) {
@@ -52,8 +68,7 @@ extension ConnectionStringParser {
 
     private func quotedValue(
         from quote: Int,
-        keyword: String,
-        followsSecret: Bool
+        keyword: String
     ) throws(ConnectionStringError) -> (value: [UInt8], end: Int) {
         var value: [UInt8] = []
         var index = quote + 1
@@ -70,7 +85,7 @@ extension ConnectionStringParser {
             }
             index += 1
         }
-        let name = isIdentifier(keyword) && !followsSecret ? "the value of \"\(keyword)\"" : "a value"
+        let name = ConnectionKeyword.named(keyword) != nil ? "the value of \"\(keyword)\"" : "a value"
         throw ConnectionStringError(
             .unterminatedQuote,
             "\(name) begins with a quote that is never closed; add the closing quote, and write a quote within the "
@@ -84,7 +99,7 @@ extension ConnectionStringParser {
         followsSecret: Bool,
         position: Int
     ) -> ConnectionStringError {
-        let what = isIdentifier(keyword) && !followsSecret ? "\"\(keyword)\"" : "a word"
+        let what = ConnectionKeyword.named(keyword) != nil && !followsSecret ? "\"\(keyword)\"" : "a word"
         return ConnectionStringError(
             .malformed,
             "\(what) is not followed by \"=\"; the connection string must be a URI (postgresql://...) or keyword=value "

@@ -17,7 +17,7 @@ extension ConnectionStringParser {
         try refuseUnencodedPassword(authority: start, hosts: hostsStart..<hostsEnd, pathEnd: pathEnd)
 
         if hasUser { try parseUser(start..<stop) }
-        try parseHosts(hostsStart..<hostsEnd)
+        try parseHosts(hostsStart..<hostsEnd, hasUser: hasUser)
         if hasPath, hostsEnd + 1 < pathEnd {
             try store("dbname", try decode(hostsEnd + 1..<pathEnd, of: "database name"), position: hostsEnd + 2)
         }
@@ -58,7 +58,7 @@ extension ConnectionStringParser {
         }
     }
 
-    private mutating func parseHosts(_ range: Range<Int>) throws(ConnectionStringError) {
+    private mutating func parseHosts(_ range: Range<Int>, hasUser: Bool) throws(ConnectionStringError) {
         var hosts: [String] = []
         var ports: [String] = []
         var index = range.lowerBound
@@ -79,7 +79,7 @@ extension ConnectionStringParser {
             if index < range.upperBound, text[index] == UInt8(ascii: ":") {
                 let stop = min(end(from: index, of: [UInt8(ascii: ",")]), range.upperBound)
                 port = try decode(index + 1..<stop, of: "port")
-                try checkPort(port, position: index + 2)
+                try checkPort(port, hasUser: hasUser, position: index + 2)
                 index = stop
             }
             ports.append(port)
@@ -115,17 +115,23 @@ extension ConnectionStringParser {
         return close
     }
 
-    /// What follows a host's colon must be ports here already: it may be a password whose host was forgotten, and it is
-    /// not quoted for that reason. Empty means the default, as in libpq.
-    private func checkPort(_ ports: String, position: Int) throws(ConnectionStringError) {
+    /// What follows a host's colon must be ports here already. Without a user before it, it may be a password whose host was
+    /// forgotten, and is not quoted for that reason. Empty means the default, as in libpq.
+    private func checkPort(_ ports: String, hasUser: Bool, position: Int) throws(ConnectionStringError) {
         for port in HostList.elements(of: ports) where !port.isEmpty && HostList.number(ofPort: port) == nil {
-            let hint =
-                port.utf8.contains(UInt8(ascii: ":"))
-                ? "write an IPv6 address in brackets, as in [::1]:5432"
-                : "if this is a user and a password, \"@host\" must follow, with \"/\" in the password as %2F"
+            let isNumber = port.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            let what = hasUser && isNumber ? "the port \"\(port)\"" : "what follows the host's \":\""
+            let hint: String
+            if port.utf8.contains(UInt8(ascii: ":")) {
+                hint = "; write an IPv6 address in brackets, as in [::1]:5432"
+            } else if hasUser {
+                hint = ""
+            } else {
+                hint = "; if it is a password, \"@\" and the host must follow, with \"/\" in the password as %2F"
+            }
             throw ConnectionStringError(
                 .invalidPort,
-                "what follows the host's \":\" is not a port, a number from 1 to 65535; \(hint)",
+                "\(what) is not a port number from 1 to 65535\(hint)",
                 parameter: "port",
                 position: position
             )
@@ -142,11 +148,13 @@ extension ConnectionStringParser {
             let parameter = index..<stop
             // The first parameter may be the tail of a password with a "?" in it, up to the "@" before the host.
             let isTail = mayHoldPassword && index == start && text[parameter].contains(UInt8(ascii: "@"))
-            let quoting = !followsSecret && !isTail
+            let suspicion: Suspicion = isTail ? .standsForSecret : followsSecret ? .followsSecret : .none
             let equals = end(from: index, of: [UInt8(ascii: "=")])
             guard equals < stop else {
                 let name = String(decoding: text[parameter], as: UTF8.self)
-                let what = quoting && isIdentifier(name) ? "the parameter \"\(name)\"" : "a parameter"
+                let what =
+                    suspicion == .none && ConnectionKeyword.named(name) != nil
+                    ? "the parameter \"\(name)\"" : "a parameter"
                 throw ConnectionStringError(
                     .malformed,
                     "\(what) in the URI's query has no \"=\"; write keyword=value, and \"&\" within a value as %26",
@@ -165,7 +173,7 @@ extension ConnectionStringParser {
             switch (keyword, value) {
             case ("ssl", "true"): storeAlias(of: .require)
             case ("requiressl", _): storeRequireSSL(value)
-            default: try store(keyword, value, quoting: quoting, position: index + 1)
+            default: try store(keyword, value, suspicion: suspicion, position: index + 1)
             }
             followsSecret = ConnectionKeyword.named(keyword)?.isSecret == true
             index = stop + 1

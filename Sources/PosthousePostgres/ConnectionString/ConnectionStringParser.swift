@@ -6,7 +6,7 @@
 /// Deviations from libpq, all of them refusals of what libpq would take in a way the writer hardly meant: a parameter
 /// given twice; a NUL byte (libpq stops there) or text that is not UTF-8 after decoding; an `@` left over in a URI's hosts,
 /// or in its path after a `:`, which shows a password that was not percent-encoded; ports of the authority that are no
-/// ports. `load_balance_hosts` is known whatever the version of libpq.
+/// ports; in keyword/value pairs, an empty value before a blank and another pair. `load_balance_hosts` is known whatever the version of libpq.
 ///
 /// Errors never quote a password, nor text that may be part of one because it was not encoded or quoted.
 struct ConnectionStringParser {
@@ -61,16 +61,25 @@ struct ConnectionStringParser {
 
     // MARK: What both syntaxes share
 
+    /// How likely an unknown keyword is part of a password that was not quoted or encoded.
+    enum Suspicion {
+        /// Not at all: an error may quote it.
+        case none
+        /// It follows a password: an error quotes it if it looks like a keyword, lower-case letters and underscores.
+        case followsSecret
+        /// It is in the place of one: never quoted.
+        case standsForSecret
+    }
+
     /// Stores a value, refusing what libpq does not know and what was given before.
-    /// - Parameter quoting: whether an unknown keyword may appear in the error; false where it may be part of a password.
     mutating func store(
         _ keyword: String,
         _ value: String,
-        quoting: Bool = true,
+        suspicion: Suspicion = .none,
         position: Int
     ) throws(ConnectionStringError) {
         guard let known = ConnectionKeyword.named(keyword) else {
-            throw unknown(keyword, quoting: quoting, position: position)
+            throw unknown(keyword, suspicion: suspicion, position: position)
         }
         guard known.isKnown(to: libpqVersion) else {
             throw ConnectionStringError(
@@ -105,8 +114,8 @@ struct ConnectionStringParser {
         storeAlias(of: value.utf8.first == UInt8(ascii: "1") ? .require : .prefer)
     }
 
-    private func unknown(_ keyword: String, quoting: Bool, position: Int) -> ConnectionStringError {
-        guard quoting, isIdentifier(keyword) else {
+    private func unknown(_ keyword: String, suspicion: Suspicion, position: Int) -> ConnectionStringError {
+        guard mayQuote(keyword, suspicion) else {
             return ConnectionStringError(
                 .unknownParameter,
                 "a parameter's name is not one that libpq knows; if this text belongs to the value before it, that value "
@@ -135,9 +144,14 @@ struct ConnectionStringParser {
         return string
     }
 
-    func isIdentifier(_ name: String) -> Bool {
-        !name.isEmpty && name.utf8.count <= 64
-            && name.utf8.allSatisfy { isLetterOrDigit($0) || $0 == UInt8(ascii: "_") }
+    private func mayQuote(_ keyword: String, _ suspicion: Suspicion) -> Bool {
+        guard (1...64).contains(keyword.utf8.count) else { return false }
+        switch suspicion {
+        case .none: return keyword.utf8.allSatisfy { isLetterOrDigit($0) || $0 == UInt8(ascii: "_") }
+        case .followsSecret:
+            return keyword.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == UInt8(ascii: "_") }
+        case .standsForSecret: return false
+        }
     }
 
     private func isLetterOrDigit(_ byte: UInt8) -> Bool {

@@ -135,8 +135,12 @@ struct HostList {
         }
     }
 
+    /// The text up to what a host cannot hold, in case that belongs to another parameter.
     private static func printable(_ text: String) -> String {
-        String(text.unicodeScalars.prefix(100).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : Character($0) })
+        String(
+            decoding: text.utf8.prefix(100).prefix { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "=") },
+            as: UTF8.self
+        )
     }
 
     private static func from(_ origin: ParameterTable.Origin?) -> String {

@@ -3,7 +3,7 @@
 /// Finds the keyword that an unknown one was probably meant to be.
 enum KeywordSuggestion {
     /// What other clients call libpq's parameters, without case and underscores.
-    private static let synonyms = [
+    private static let synonyms: KeyValuePairs = [
         "username": "user", "pass": "password", "pwd": "password",
         "database": "dbname", "databasename": "dbname", "db": "dbname",
         "hostname": "host", "hosts": "host", "server": "host", "address": "hostaddr", "ports": "port",
@@ -16,14 +16,14 @@ enum KeywordSuggestion {
 
     static func closest(to name: String) -> String? {
         let plain = simplified(name)
-        if let synonym = synonyms[String(decoding: plain, as: UTF8.self)] { return synonym }
-        var best: (name: String, distance: Int)?
-        for keyword in ConnectionKeyword.all where keyword.since <= 15 {
-            let distance = distance(from: plain, to: simplified(keyword.name))
-            if distance < best?.distance ?? .max { best = (keyword.name, distance) }
+        let keywords = ConnectionKeyword.all.lazy.filter { $0.since <= 15 }.map { (simplified($0.name), $0.name) }
+        var best: (keyword: String, distance: Int)?
+        for (candidate, keyword) in Array(keywords) + synonyms.map({ (Array($0.utf8), $1) }) {
+            let distance = distance(from: plain, to: candidate)
+            if distance < best?.distance ?? .max { best = (keyword, distance) }
         }
-        guard let best, best.distance <= max(1, plain.count / 4) else { return nil }
-        return best.name
+        guard let best, best.distance <= (plain.count < 3 ? 0 : max(1, plain.count / 4)) else { return nil }
+        return best.keyword
     }
 
     private static func simplified(_ name: String) -> [UInt8] {
