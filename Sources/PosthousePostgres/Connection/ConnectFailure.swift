@@ -140,7 +140,7 @@ struct ServerReport: Equatable {
         while let colon = rest.range(ofFirst: ": ") {
             let word = rest[..<colon.lowerBound].suffix(5)
             let before = rest[..<colon.lowerBound].dropLast(5).last
-            if word.utf8.count == 5, before == " ", word.allSatisfy({ $0.isSQLStateCharacter }),
+            if word.utf8.count == 5, before == nil || before == " ", word.allSatisfy({ $0.isSQLStateCharacter }),
                 word.contains(where: { $0.isNumber })
             {
                 return (SQLState(rawValue: String(word)), rest[colon.upperBound...])
