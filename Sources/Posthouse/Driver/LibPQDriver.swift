@@ -51,7 +51,8 @@ public struct LibPQDriver: ClusterDriver {
             options: options,
             loop: purpose == .monitor ? monitorLoop : loops.next(),
             deadline: deadline,
-            events: ObserverEvents(observer: observer)
+            events: ObserverEvents(observer: observer),
+            executor: purpose == .monitor ? monitorLoop : nil
         )
     }
 
