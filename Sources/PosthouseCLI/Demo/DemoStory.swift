@@ -13,7 +13,9 @@ struct DemoStory: Sendable {
         say("Booting a primary and two streaming replicas from the PostgreSQL installed here ...")
         try await LocalCluster.withCluster(LocalCluster.Configuration(replicas: 2)) { servers in
             for node in servers.nodes {
-                say("  \(node.name) on 127.0.0.1:\(node.port), \(node === servers.primary ? "the primary" : "a replica")")
+                say(
+                    "  \(node.name) on 127.0.0.1:\(node.port), \(node === servers.primary ? "the primary" : "a replica")"
+                )
             }
             say("up after \(start.duration(to: .now).milliseconds) ms.", event: ["event": "booted"])
             let outcome = try await play(on: servers)
@@ -61,7 +63,9 @@ struct DemoStory: Sendable {
         let crashed = ContinuousClock.now
         ledger.crashed(at: crashed)
         let delay = Duration.milliseconds(Int.random(in: 300...900))
-        say("\(heir.name) will be promoted \(delay.milliseconds) ms later, as a failover manager would. Until then, writes wait.")
+        say(
+            "\(heir.name) will be promoted \(delay.milliseconds) ms later, as a failover manager would. Until then, writes wait."
+        )
         try await Task.sleep(for: delay)
         async let writable = reference.firstWrite()
         try await heir.promote(waiting: false)

@@ -15,7 +15,9 @@ struct ExecResult {
             "host": .string(host),
             "role": .string(role.rawValue),
             "columns": .array(rows.columns.map { .string($0.name) }),
-            "rows": .array(rows.map { row in .array(rows.columns.indices.map { Self.value(row, $0, rows.columns[$0]) }) }),
+            "rows": .array(
+                rows.map { row in .array(rows.columns.indices.map { Self.value(row, $0, rows.columns[$0]) }) }
+            ),
             "command_tag": .string(rows.commandTag),
             "elapsed_ms": .milliseconds(elapsed),
         ])
@@ -23,7 +25,9 @@ struct ExecResult {
 
     private static func value(_ row: Row, _ index: Int, _ column: Rows.Column) -> JSONValue {
         if column.type.description == "bool", let value = try? row[index, as: Bool?.self] { return .bool(value) }
-        if ["int2", "int4", "int8", "oid"].contains(column.type.description), let value = try? row[index, as: Int64?.self] {
+        if ["int2", "int4", "int8", "oid"].contains(column.type.description),
+            let value = try? row[index, as: Int64?.self]
+        {
             return .integer(value)
         }
         if ["float4", "float8"].contains(column.type.description), let value = try? row[index, as: Double?.self],
