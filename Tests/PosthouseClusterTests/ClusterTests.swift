@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PosthousePool
+import Synchronization
 import Testing
 
 @testable import PosthouseCluster
@@ -14,17 +15,20 @@ import Testing
         HostReport(isInRecovery: recovering, systemIdentifier: 7, timeline: 1, incarnation: Int64(index) * 100)
     }
 
-    private static func make(_ servers: [FakeServer], fallbackPrimary: Bool = false) throws -> Cluster<FakeDriver> {
+    private static func make(
+        _ servers: [FakeServer],
+        onDrop: (@Sendable () -> Void)? = nil
+    ) throws -> Cluster<FakeDriver> {
         try Cluster(
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
                 acquireTimeout: .seconds(30),
                 refreshDelay: .milliseconds(20),
-                refreshTimeout: .milliseconds(100),
-                fallbackPrimary: fallbackPrimary
+                refreshTimeout: .milliseconds(100)
             ),
-            clock: RealTime()
+            clock: RealTime(),
+            onDrop: onDrop
         )
     }
 
@@ -218,12 +222,14 @@ import Testing
         #expect(error?.code == .closed)
     }
 
-    @Test func aDroppedClusterStopsByItself() async throws {
+    @Test func aDroppedClusterStopsByItselfAndSaysSo() async throws {
+        let warned = Mutex(false)
         let servers = (0..<2).map { FakeServer(Self.report($0, recovering: $0 != 0)) }
         do {
-            let dropped = try Self.make(servers)
+            let dropped = try Self.make(servers, onDrop: { warned.withLock { $0 = true } })
             try await dropped.write { try $0.execute("w") }
         }
+        #expect(warned.withLock { $0 })
         #expect(await eventually { servers.allSatisfy { $0.open == 0 } })
         await cluster.close()
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Logging
 public import PosthouseCluster
 public import PosthousePostgres
 import PosthouseReactor
@@ -20,14 +21,21 @@ extension Cluster where Driver == LibPQDriver {
     ///   - connectionString: A URI or keyword/value pairs, as libpq reads them, with any number of hosts.
     ///   - configuration: Pools, timeouts, routing.
     ///   - session: How sessions are set up.
+    ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
     /// - Throws: ``ConnectionStringError``, ``ClusterError``, or `ReactorError` if the system has no thread or
     ///   descriptor left for the event loops.
     public convenience init(
         _ connectionString: String,
         configuration: ClusterConfiguration = ClusterConfiguration(),
-        session: SessionOptions = SessionOptions()
+        session: SessionOptions = SessionOptions(),
+        logger: Logger? = nil
     ) throws {
-        try self.init(ConnectionParameters(connectionString), configuration: configuration, session: session)
+        try self.init(
+            ConnectionParameters(connectionString),
+            configuration: configuration,
+            session: session,
+            logger: logger
+        )
     }
 
     /// Makes a cluster from parsed parameters and starts watching its hosts.
@@ -36,13 +44,16 @@ extension Cluster where Driver == LibPQDriver {
     ///   - parameters: The hosts, and how to log in to them.
     ///   - configuration: Pools, timeouts, routing.
     ///   - session: How sessions are set up.
+    ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
     /// - Throws: ``ClusterError``, or `ReactorError` if the system has no thread or descriptor left for the event loops.
     public convenience init(
         _ parameters: ConnectionParameters,
         configuration: ClusterConfiguration = ClusterConfiguration(),
-        session: SessionOptions = SessionOptions()
+        session: SessionOptions = SessionOptions(),
+        logger: Logger? = nil
     ) throws {
         let monitorLoop = try MonitorLoop.shared.get()
+        let log = logger.map { ClusterLog($0, name: configuration.name) }
         try self.init(
             endpoints: parameters.hosts,
             driver: LibPQDriver(
@@ -52,8 +63,12 @@ extension Cluster where Driver == LibPQDriver {
                 monitorLoop: monitorLoop
             ),
             configuration: configuration,
-            clock: LoopTime(loop: monitorLoop)
+            clock: LoopTime(loop: monitorLoop),
+            onDrop: { log?.warn("cluster was dropped without close; it has stopped") }
         )
+        guard let log else { return }
+        for notice in parameters.notices { log.warn(notice.description) }
+        log.follow(events)
     }
 }
 

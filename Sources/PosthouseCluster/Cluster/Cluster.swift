@@ -14,6 +14,7 @@ import PosthousePool
 /// ```
 public final class Cluster<Driver: ClusterDriver>: Sendable {
     let core: ClusterCore<Driver>
+    private let onDrop: (@Sendable () -> Void)?
 
     /// Makes a cluster and starts watching its hosts.
     ///
@@ -23,14 +24,17 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - configuration: Pools, timeouts, routing.
     ///   - clock: The time, and the thread that monitors run on.
     ///   - random: Uniform in 0...1, for jitter.
+    ///   - onDrop: Called if the cluster is dropped without ``close(timeout:)`` or ``terminate()``.
     /// - Throws: ``ClusterError`` with code `invalidArgument`.
     public init(
         endpoints: [Driver.Endpoint],
         driver: Driver,
         configuration: ClusterConfiguration = ClusterConfiguration(),
         clock: any ClusterClock,
-        random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) },
+        onDrop: (@Sendable () -> Void)? = nil
     ) throws(ClusterError) {
+        self.onDrop = onDrop
         if endpoints.isEmpty { throw ClusterError(.invalidArgument, message: "a cluster needs at least one host") }
         if Set(endpoints).count != endpoints.count {
             throw ClusterError(.invalidArgument, message: "a host is named twice")
@@ -50,8 +54,10 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     }
 
     deinit {
+        guard !core.isStopped else { return }
         core.halt()
         core.group.terminate()
+        onDrop?()
     }
 
     // MARK: - Use

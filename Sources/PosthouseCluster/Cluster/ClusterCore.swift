@@ -226,6 +226,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
 
     // MARK: - End
 
+    var isStopped: Bool { state.withLock { $0.isStopped } }
+
     /// Stops the monitors; the last of them closes its session soon after.
     func stop() async {
         let tasks = halt()
