@@ -29,9 +29,18 @@ extension SQL: ExpressibleByStringInterpolation {
             text += literal
         }
 
-        /// Binds a value: it is sent apart from the text and never read as SQL. A nil optional is NULL.
+        /// Binds a value: it is sent apart from the text and never read as SQL.
         public mutating func appendInterpolation<Value: SQLEncodable>(_ value: Value) {
-            parameters.append(value.sqlText)
+            bind(value.sqlText)
+        }
+
+        /// Binds a value, or NULL for nil.
+        public mutating func appendInterpolation<Value: SQLEncodable>(_ value: Value?) {
+            bind(value?.sqlText)
+        }
+
+        private mutating func bind(_ parameter: String?) {
+            parameters.append(parameter)
             text += "$\(parameters.count)"
         }
 
