@@ -65,7 +65,9 @@ public struct PoolConfiguration: Sendable {
             throw .invalid("connectTimeout is \(connectTimeout); it must be longer than zero")
         }
         if backoffBase <= .zero || backoffCap < backoffBase {
-            throw .invalid("backoff from \(backoffBase) to \(backoffCap): the base must be above zero, the cap not below it")
+            throw .invalid(
+                "backoff from \(backoffBase) to \(backoffCap): the base must be above zero, the cap not below it"
+            )
         }
     }
 

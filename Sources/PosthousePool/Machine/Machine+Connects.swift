@@ -5,6 +5,7 @@
 
 extension Machine {
     /// The connect ended well. Returns `false` if nobody knows it any more (it was written off): close it.
+    @discardableResult
     mutating func connected(_ id: SlotID, affinity: Int, now: Instant, _ actions: inout [Action]) -> Bool {
         let member = id.member
         if holds(id, .abandoned) {

@@ -64,6 +64,10 @@ extension Machine {
 
     /// No more requests. `deadline` nil: wait for leased connections as long as it takes; the earliest one counts.
     mutating func close(deadline: Instant?, now: Instant, _ actions: inout [Action]) {
+        if hasEnded {
+            actions.append(.finishClose(stillLeased: members.reduce(0) { $0 + $1.leased }))
+            return
+        }
         isDraining = true
         if let deadline { closeDeadline = min(deadline, closeDeadline ?? deadline) }
         refuseAll(now: now, &actions)
@@ -74,21 +78,30 @@ extension Machine {
     }
 
     mutating func terminate(now: Instant, _ actions: inout [Action]) {
+        if hasEnded { return }
         refuseAll(now: now, &actions)
         interruptRest(&actions)
     }
+
+    /// Closed or terminated, and nobody waits for the rest any more.
+    private var hasEnded: Bool { isClosing && !isDraining }
 
     private func isDue(_ time: Instant?, _ now: Instant) -> Bool {
         time.map { $0 <= now } ?? false
     }
 
     private mutating func armNext(_ actions: inout [Action]) {
+        if let nextTime { arm(nextTime, &actions) }
+    }
+
+    /// When something is due next.
+    var nextTime: Instant? {
         var times: [Instant?] = [queue.firstDeadline?.at, isDraining ? closeDeadline : nil]
         for member in members {
             times += (member.connecting + member.abandoned).map { member.slots[$0].deadline }
             times.append(member.retryAt)
         }
-        if let next = times.compactMap({ $0 }).min() { arm(next, &actions) }
+        return times.compactMap { $0 }.min()
     }
 
     /// Connections opened so far serve no new request.

@@ -110,7 +110,8 @@ extension Machine {
         return slotID(member, index)
     }
 
-    /// A request that found no idle connection a moment ago: takes one if there is one now, else enters the queue.
+    /// A request that found no idle connection a moment ago: takes one if there is one now, else enters the queue. With
+    /// a `ticket` it comes back to the place it had.
     mutating func enter(
         _ demand: Demand,
         affinity: Int = 0,
@@ -125,7 +126,7 @@ extension Machine {
             if let emptyHanded { openAhead(emptyHanded, now: now, &actions) }
             return .taken(slot)
         }
-        guard queue.count < maximumWaiters else { return .exhausted }
+        guard ticket != nil || queue.count < maximumWaiters else { return .exhausted }
         let id = queue.enter(demand, deadline: deadline, holder: holder, ticket: ticket)
         cover(id, now: now, &actions)
         if deadline <= now {
