@@ -30,6 +30,7 @@ extension DatabaseSession {
     ///   - body: The scope. The error it throws reaches the caller; one of the rollback does not.
     /// - Throws: what the scope throws; ``DatabaseError`` if the transaction cannot be begun or committed, with
     ///   ``DatabaseError/Code/commitRolledBack`` if a statement had failed and the scope returned nevertheless.
+    @discardableResult
     public func withTransaction<Result>(
         isolation: TransactionIsolation? = nil,
         readOnly: Bool? = nil,
