@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -101,6 +102,23 @@ int testkit_connect(uint16_t port) {
         return -failure;
     }
     return descriptor;
+}
+
+int testkit_ignore_connections(int listener, uint16_t port) {
+    if (listen(listener, 0) != 0) return -errno;
+    // A backlog of 0 still queues one connection; from then on the kernel drops what arrives.
+    int filler = testkit_connect(port);
+    if (filler < 0) return filler;
+    struct pollfd connected = {.fd = filler, .events = POLLOUT};
+    poll(&connected, 1, 1000);
+    return filler;
+}
+
+void testkit_answer_again(int listener, int filler, int backlog) {
+    close(filler);
+    int queued = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (queued >= 0) close(queued);
+    listen(listener, backlog);
 }
 
 int testkit_connect_local(const char *path) {

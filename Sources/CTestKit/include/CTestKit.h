@@ -67,6 +67,13 @@ int testkit_port_is_free(uint16_t port);
 /// A listening, non-blocking socket on the loopback address. `backlog` as in listen(2).
 int testkit_listen(uint16_t port, int backlog);
 
+/// Makes a listening socket with an empty backlog let SYNs go unanswered, as a firewall that drops them: its accept queue
+/// is filled by a connection of our own, which is returned. Accept what is queued before. Undo: testkit_answer_again.
+int testkit_ignore_connections(int listener, uint16_t port);
+
+/// The listening socket answers again, to clients whose SYN is under way too.
+void testkit_answer_again(int listener, int filler, int backlog);
+
 /// Accepts one connection: a non-blocking descriptor, or -EAGAIN.
 int testkit_accept(int listener);
 
@@ -87,5 +94,8 @@ void testkit_reset(int descriptor);
 
 /// A non-blocking pair of descriptors to wake a poll loop with. [0] is read, [1] written.
 int testkit_wake_pair(int descriptors[2]);
+
+/// Runs `body` on a new detached thread. 0, or a negative errno and it was not run.
+int testkit_thread(void (*body)(void *), void *context);
 
 #endif

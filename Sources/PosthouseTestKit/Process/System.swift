@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Dispatch
+internal import CTestKit
 
 #if canImport(Glibc)
     internal import Glibc
@@ -15,15 +15,29 @@ func systemMessage(_ failure: Int32) -> String {
     String(cString: strerror(failure < 0 ? -failure : failure))
 }
 
-// Blocking calls (fork, wait for a child, read a socket) must not hold a thread of the cooperative pool: on two cores
-// there are two of them, and the code under test wants them.
-private let blockingCalls = DispatchQueue(label: "posthouse.testkit.blocking", attributes: .concurrent)
+private final class Box: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
 
+/// Runs `body` on a thread of its own.
+func startThread(_ body: @escaping @Sendable () -> Void) {
+    let box = Unmanaged.passRetained(Box(body))
+    let result = testkit_thread(
+        { context in Unmanaged<Box>.fromOpaque(context!).takeRetainedValue().body() },
+        box.toOpaque()
+    )
+    // No thread to be had: late is better than never.
+    if result != 0 { box.takeRetainedValue().body() }
+}
+
+/// Runs blocking calls (fork, wait for a child, read a socket) away from the cooperative pool: on two cores it has two
+/// threads, and the code under test wants them. Nor on libdispatch, whose pools also grow only after a while.
 func offCooperativePool<Value: Sendable>(
     _ body: @escaping @Sendable () throws(LocalClusterError) -> Value
 ) async throws(LocalClusterError) -> Value {
     let result: Result<Value, LocalClusterError> = await withCheckedContinuation { continuation in
-        blockingCalls.async {
+        startThread {
             do throws(LocalClusterError) {
                 continuation.resume(returning: .success(try body()))
             } catch {
