@@ -72,6 +72,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - body: What to do on the primary.
     /// - Returns: What `body` returned.
     /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    @discardableResult
     public func write<Result>(
         timeout: Duration? = nil,
         _ body: (Driver.Session) async throws -> Result
@@ -87,6 +88,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - body: What to do; writing there fails with SQLSTATE 25006.
     /// - Returns: What `body` returned.
     /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    @discardableResult
     public func read<Result>(
         fallbackPrimary: Bool? = nil,
         timeout: Duration? = nil,
@@ -102,6 +104,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - body: What to do.
     /// - Returns: What `body` returned.
     /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    @discardableResult
     public func withAnyHost<Result>(
         timeout: Duration? = nil,
         _ body: (Driver.Session) async throws -> Result
