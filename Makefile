@@ -2,7 +2,7 @@
 
 SWIFT ?= swift
 # The parts that need no server; these also run under ThreadSanitizer.
-SERVERLESS = PosthouseReactorTests|PosthousePoolTests|PosthouseClusterTests
+SERVERLESS = PosthouseReactorTests PosthousePoolTests PosthouseClusterTests
 
 .PHONY: all setup demo test test-tsan bench format lint clean
 
@@ -20,11 +20,11 @@ demo: setup
 
 ## All tests, against real servers too.
 test: setup
-	$(SWIFT) test
+	@Scripts/test.sh
 
 ## The parts without servers under ThreadSanitizer.
 test-tsan: setup
-	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter '$(SERVERLESS)'
+	@TARGETS="$(SERVERLESS)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
 
 ## SELECT 1 through the whole manager beside its peers, in one run.
 bench: setup
