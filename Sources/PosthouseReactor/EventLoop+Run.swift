@@ -102,11 +102,13 @@ struct LoopRun: ~Copyable {
         let count: Int
         if loop.queue.isEmpty, enterSleep() {
             // Whoever lowers `nextDue` from here on finds the loop asleep and rings.
-            let wake = loop.nextDue
+            let due = loop.nextDue
             let now = loop.clock.now()
             noteTurnEnded(at: now)
+            // What was due in the past when it was asked for does not make the loop late.
+            let wake = max(due, now)
             loop.phase.store(LoopPhase.asleep(until: wake).bits, ordering: .relaxed)
-            let nanoseconds = wake == .max ? -1 : LoopClock.nanoseconds(max(0, wake - now))
+            let nanoseconds = wake == .max ? -1 : LoopClock.nanoseconds(wake - now)
             count = loop.poller.wait(events, nanoseconds: nanoseconds)
             beginTurn(plannedWake: wake)
         } else {
