@@ -6,6 +6,8 @@ struct PosthouseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "posthouse",
         abstract: "Connections to the right PostgreSQL server, while servers die and are promoted.",
-        subcommands: []
+        subcommands: [
+            DSNCommand.self, StatusCommand.self, ExecCommand.self, LoadCommand.self, DemoCommand.self,
+        ]
     )
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLibPQ
+import PosthouseReactor
+
+/// What an exchange is for: decides how it ends when it is disturbed.
+enum Purpose {
+    /// Broken off when its task is cancelled.
+    case ordinary
+    /// COMMIT: never broken off by cancellation, and if its answer is lost nobody knows whether it happened.
+    case commit
+    /// ROLLBACK and the like: not broken off by cancellation, because what was cancelled is being cleaned up.
+    case cleanUp
+}
+
+extension DatabaseConnection {
+    /// Waits for the end of what was sent; throws if it ended without an answer.
+    ///
+    /// One suspension in the common case: all was flushed by the send, and the answer comes in one piece.
+    @inline(__always)
+    func finish(
+        _ exchange: inout Exchange,
+        sql: SQL,
+        purpose: Purpose,
+        deadline: ContinuousClock.Instant?
+    ) async throws(DatabaseError) {
+        var hasWoken = false
+        while let interest = advance(&exchange, hasWoken: hasWoken) {
+            do throws(SocketWaitError) {
+                try await registration.wait(for: interest, until: deadline)
+            } catch {
+                let purpose = resolve(purpose, sql)
+                guard error == .cancelled, purpose != .ordinary else { throw brokenOff(exchange, by: error, purpose) }
+                if let error = await waitShielded(for: interest, until: deadline) {
+                    throw brokenOff(exchange, by: error, purpose)
+                }
+            }
+            hasWoken = true
+        }
+    }
+
+    /// Does all that can be done without waiting.
+    ///
+    /// - Parameter hasWoken: the socket was reported ready.
+    /// - Returns: what to wait for; nil if the exchange is over.
+    private func advance(_ exchange: inout Exchange, hasWoken: Bool) -> Readiness? {
+        if hasWoken { exchange.isTransportDead = !pq.consumeInput() }
+        while true {
+            // Reading goes on while we flush: the server may not read our rest before we have read what it has to say.
+            if exchange.isFlushing { exchange.isFlushing = pq.flush() == 1 && !exchange.isTransportDead }
+            // libpq closes the socket of a dead connection, and then hands out what it had read before, without blocking.
+            while pq.socket < 0 || !pq.isBusy {
+                guard let result = pq.takeResult() else { return nil }
+                exchange.collect(result, host: host)
+                if exchange.isCopying { return nil }
+            }
+            if exchange.isTransportDead { return nil }
+            // Readiness is reported on edges, and libpq does not promise to have read all: look before waiting for an edge
+            // that may have passed. (Nothing was read before the first wait, so there is no edge to have missed.)
+            guard hasWoken, mayHoldInput(&exchange) else { return exchange.isFlushing ? [.read, .write] : .read }
+        }
+    }
+
+    /// Reads on if something is left to read.
+    ///
+    /// - Returns: false if all was read: an edge will come.
+    private func mayHoldInput(_ exchange: inout Exchange) -> Bool {
+        if kernelHoldsInput {
+            exchange.isTransportDead = !pq.consumeInput()
+            return true
+        }
+        guard isEncrypted else { return false }
+        // The rest of a TLS record may be inside OpenSSL. With nothing in the kernel, one more call fetches all of it: libpq
+        // makes room for 8 KiB before each read, and a record holds 16 KiB of which the read before took as much.
+        exchange.isTransportDead = !pq.consumeInput()
+        return !pq.isBusy || exchange.isTransportDead
+    }
+
+    /// Waits on, though the task is cancelled: cancellation does not reach a task of its own.
+    private func waitShielded(
+        for interest: Readiness,
+        until deadline: ContinuousClock.Instant?
+    ) async -> SocketWaitError? {
+        await Task { [registration] () -> SocketWaitError? in
+            do throws(SocketWaitError) {
+                try await registration.wait(for: interest, until: deadline)
+                return nil
+            } catch {
+                return error
+            }
+        }.value
+    }
+
+    /// A statement that the user wrote may be a COMMIT too. Looked at when it matters, not when it is sent.
+    func resolve(_ purpose: Purpose, _ sql: SQL) -> Purpose {
+        purpose == .ordinary && sql.isCommit ? .commit : purpose
+    }
+
+    private func brokenOff(_ exchange: Exchange, by reason: SocketWaitError, _ purpose: Purpose) -> DatabaseError {
+        breakOff()
+        return exchange.isFlushing
+            ? brokenOff(by: reason, phase: .sending, outcome: .notSent)
+            : brokenOff(by: reason, phase: .waiting, outcome: purpose.unknownOutcome)
+    }
+}
+
+extension DatabaseConnection {
+    /// The failure that an exchange which is over ended with, if it did. Breaks the connection off if it is not usable any
+    /// more, and reports what it is evidence of.
+    func failure(of exchange: Exchange, sql: SQL, purpose: Purpose) -> DatabaseError? {
+        guard exchange.failure != nil || exchange.complaint != nil || exchange.isTransportDead || exchange.isCopying
+        else { return nil }
+        let error = describe(exchange, purpose: resolve(purpose, sql))
+        report(error)
+        return error
+    }
+
+    private func describe(_ exchange: Exchange, purpose: Purpose) -> DatabaseError {
+        if let failure = exchange.failure {
+            let endsSession = exchange.isTransportDead || failure.severity == "FATAL" || failure.severity == "PANIC"
+            if endsSession { breakOff() }
+            if endsSession, let error = interruptionError(phase: .waiting, outcome: purpose.unknownOutcome) {
+                return error
+            }
+            // A server that says why it ends the session has aborted the statement; of a COMMIT we do not assume it.
+            let outcome: DatabaseError.Outcome = endsSession && purpose == .commit ? .commitOutcomeUnknown : .failed
+            return DatabaseError(diagnostics: failure, host: host, phase: .waiting, outcome: outcome)
+        }
+        breakOff()
+        if exchange.isCopying {
+            return error(
+                .unsupportedStatement,
+                "The statement starts a COPY, which a query cannot serve; the connection is discarded.",
+                phase: .waiting,
+                outcome: .mayHaveRun
+            )
+        }
+        if exchange.isTransportDead { return lostConnection(phase: .waiting, outcome: purpose.unknownOutcome) }
+        return error(
+            .protocolViolation,
+            "\(host) sent what is not PostgreSQL's protocol: \(exchange.complaint ?? "")",
+            phase: .waiting,
+            outcome: purpose.unknownOutcome
+        )
+    }
+}
+
+extension Purpose {
+    /// What is known of a statement whose answer was not seen.
+    var unknownOutcome: DatabaseError.Outcome {
+        self == .commit ? .commitOutcomeUnknown : .mayHaveRun
+    }
+}
+
+extension SQL {
+    /// True for COMMIT, END and PREPARE TRANSACTION.
+    var isCommit: Bool {
+        // Comments and blanks in front are rare, and long ones rarer.
+        let words = SQLScanner(Array(text.utf8.prefix(4096))).leadingWords(2)
+        return words.first == "COMMIT" || words.first == "END" || words == ["PREPARE", "TRANSACTION"]
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Walks over SQL text and knows what is code and what is a string, a quoted name or a comment.
+///
+/// It follows section 4.1 of the PostgreSQL manual (lexical structure), with `standard_conforming_strings` on: the
+/// default since 9.1. It is used where a fragment is put into a statement and where a statement is asked whether it is a
+/// COMMIT, never for splicing values.
+struct SQLScanner {
+    struct Placeholder: Equatable {
+        /// The bytes of `$n`.
+        let range: Range<Int>
+        let number: Int
+    }
+
+    private let bytes: [UInt8]
+    private var position = 0
+
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    /// Every `$n` that is code.
+    consuming func placeholders() -> [Placeholder] {
+        var scanner = self
+        var found: [Placeholder] = []
+        while let start = scanner.nextCode() {
+            if scanner.bytes[start] == .dollar, let placeholder = scanner.placeholder(at: start) {
+                found.append(placeholder)
+                scanner.position = placeholder.range.upperBound
+            } else if scanner.bytes[start].startsIdentifier {
+                scanner.position = scanner.identifierEnd(from: start)
+            } else {
+                scanner.position = start + 1
+            }
+        }
+        return found
+    }
+
+    /// The first `count` words of the statement in upper case: enough to tell what kind of statement it is.
+    consuming func leadingWords(_ count: Int) -> [String] {
+        var scanner = self
+        var words: [String] = []
+        while words.count < count, let start = scanner.nextCode() {
+            let byte = scanner.bytes[start]
+            if byte.isSpace || (byte == .semicolon && words.isEmpty) {
+                scanner.position = start + 1
+            } else if byte.startsIdentifier {
+                let end = scanner.identifierEnd(from: start)
+                words.append(String(decoding: scanner.bytes[start..<end], as: UTF8.self).uppercased())
+                scanner.position = end
+            } else {
+                break
+            }
+        }
+        return words
+    }
+
+    /// The position of the next byte that is code, having skipped strings, quoted names and comments; nil at the end.
+    private mutating func nextCode() -> Int? {
+        while position < bytes.count {
+            switch bytes[position] {
+            case .quote:
+                let escapes = position > 0 && isEscapePrefix(at: position - 1)
+                skipQuoted(.quote, backslashEscapes: escapes)
+            case .doubleQuote:
+                skipQuoted(.doubleQuote, backslashEscapes: false)
+            case .minus where byte(at: position + 1) == .minus:
+                position = bytes[position...].firstIndex(of: .newline) ?? bytes.count
+            case .slash where byte(at: position + 1) == .asterisk:
+                skipBlockComment()
+            case .dollar where dollarTag(at: position) != nil:
+                skipDollarQuoted()
+            default:
+                return position
+            }
+        }
+        return nil
+    }
+
+    private func byte(at index: Int) -> UInt8? {
+        index < bytes.count ? bytes[index] : nil
+    }
+
+    /// `E'...'`: an E that does not end a longer word.
+    private func isEscapePrefix(at index: Int) -> Bool {
+        guard bytes[index] | 0x20 == UInt8(ascii: "e") else { return false }
+        return index == 0 || !bytes[index - 1].continuesIdentifier
+    }
+
+    private mutating func skipQuoted(_ quote: UInt8, backslashEscapes: Bool) {
+        position += 1
+        while position < bytes.count {
+            if bytes[position] == .backslash, backslashEscapes {
+                position += 2
+            } else if bytes[position] == quote {
+                position += 1
+                // A doubled quote is one quote inside the text.
+                guard byte(at: position) == quote else { return }
+                position += 1
+            } else {
+                position += 1
+            }
+        }
+        position = bytes.count
+    }
+
+    /// Block comments nest in PostgreSQL.
+    private mutating func skipBlockComment() {
+        var depth = 0
+        while position < bytes.count {
+            if bytes[position] == .slash, byte(at: position + 1) == .asterisk {
+                depth += 1
+                position += 2
+            } else if bytes[position] == .asterisk, byte(at: position + 1) == .slash {
+                depth -= 1
+                position += 2
+                if depth == 0 { return }
+            } else {
+                position += 1
+            }
+        }
+    }
+
+    /// The whole `$tag$` that starts here, if one does.
+    private func dollarTag(at start: Int) -> ArraySlice<UInt8>? {
+        if start > 0, bytes[start - 1].continuesIdentifier { return nil }
+        var end = start + 1
+        while let byte = byte(at: end) {
+            if byte == .dollar { return bytes[start...end] }
+            guard end == start + 1 ? byte.startsIdentifier : byte.continuesIdentifier && byte != .dollar else {
+                return nil
+            }
+            end += 1
+        }
+        return nil
+    }
+
+    private mutating func skipDollarQuoted() {
+        guard let tag = dollarTag(at: position) else { return }
+        position += tag.count
+        while position < bytes.count {
+            if bytes[position...].starts(with: tag) {
+                position += tag.count
+                return
+            }
+            position += 1
+        }
+    }
+
+    private func placeholder(at start: Int) -> Placeholder? {
+        var end = start + 1
+        var number = 0
+        while let digit = byte(at: end), digit.isDigit, number < 100_000 {
+            number = number * 10 + Int(digit - UInt8(ascii: "0"))
+            end += 1
+        }
+        return end > start + 1 ? Placeholder(range: start..<end, number: number) : nil
+    }
+
+    private func identifierEnd(from start: Int) -> Int {
+        var end = start + 1
+        while let byte = byte(at: end), byte.continuesIdentifier {
+            end += 1
+        }
+        return end
+    }
+}
+
+extension UInt8 {
+    fileprivate static let quote = UInt8(ascii: "'")
+    fileprivate static let doubleQuote = UInt8(ascii: "\"")
+    fileprivate static let backslash = UInt8(ascii: "\\")
+    fileprivate static let dollar = UInt8(ascii: "$")
+    fileprivate static let minus = UInt8(ascii: "-")
+    fileprivate static let slash = UInt8(ascii: "/")
+    fileprivate static let asterisk = UInt8(ascii: "*")
+    fileprivate static let semicolon = UInt8(ascii: ";")
+    fileprivate static let newline = UInt8(ascii: "\n")
+
+    fileprivate var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
+    fileprivate var isSpace: Bool { self == 0x20 || (0x09...0x0D).contains(self) }
+    fileprivate var startsIdentifier: Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(self | 0x20) || self == UInt8(ascii: "_") || self >= 0x80
+    }
+    fileprivate var continuesIdentifier: Bool { startsIdentifier || isDigit || self == .dollar }
+}
