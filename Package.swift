@@ -95,7 +95,11 @@ let package = Package(
             dependencies: ["PosthousePostgres", "PosthouseReactor", "PosthouseTestKit"],
             swiftSettings: settings
         ),
-        .testTarget(name: "PosthouseTestKitTests", dependencies: ["PosthouseTestKit"], swiftSettings: settings),
+        .testTarget(
+            name: "PosthouseTestKitTests",
+            dependencies: ["PosthouseTestKit", "CTestKit"],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PosthouseTests",
             dependencies: ["Posthouse", "PosthouseTestKit"],

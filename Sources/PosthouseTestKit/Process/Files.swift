@@ -75,6 +75,15 @@ enum Files {
         guard rename(fresh, path) == 0 else { throw self.failure("write", path, errno) }
     }
 
+    /// Changes bytes in the midst of a file.
+    static func overwrite(_ path: String, at offset: Int, with bytes: [UInt8]) throws(LocalClusterError) {
+        let file = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { throw self.failure("change", path, errno) }
+        defer { close(file) }
+        let count = bytes.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, off_t(offset)) }
+        guard count == bytes.count else { throw self.failure("change", path, errno) }
+    }
+
     static func write(_ text: String, to path: String, for user: ServerUser) throws(LocalClusterError) {
         try self.write(Array(text.utf8), to: path, for: user)
     }
