@@ -112,7 +112,7 @@ import Testing
                 parameters: parameters,
                 options: SessionOptions(),
                 loop: loop,
-                deadline: .now + .seconds(2),
+                deadline: .now + .seconds(10),
                 events: nil,
                 resolver: Resolver { _ in .success(["127.0.0.2", "127.0.0.1"]) }
             )

@@ -42,15 +42,19 @@ import Testing
     // MARK: By the task
 
     @Test func aSecondTaskIsToldThatTheConnectionIsBusy() async throws {
-        try await withConnection { connection in
-            let task = try await start("SELECT pg_sleep(0.3)", on: connection)
-            let error = try await databaseError { try await connection.query("SELECT 1") }
-            #expect(error.code == .connectionBusy && error.outcome == .notSent && !error.isConnectionFailure)
-            #expect(try await databaseError { _ = try connection.parameterStatus("TimeZone") }.code == .connectionBusy)
-            #expect(connection.transactionStatus == .active && !connection.isReusable && !connection.isClosed)
-            #expect(connection.processIdleInput(), "its user finds out")
-            #expect(try await task.value.count == 1)
-            #expect(connection.isReusable)
+        try await Gate.withGate { gate in
+            try await withConnection { connection in
+                let task = try await start(gate.waiting, on: connection)
+                let error = try await databaseError { try await connection.query("SELECT 1") }
+                #expect(error.code == .connectionBusy && error.outcome == .notSent && !error.isConnectionFailure)
+                let status = try await databaseError { _ = try connection.parameterStatus("TimeZone") }
+                #expect(status.code == .connectionBusy)
+                #expect(connection.transactionStatus == .active && !connection.isReusable && !connection.isClosed)
+                #expect(connection.processIdleInput(), "its user finds out")
+                try await gate.open()
+                #expect(try await task.value.count == 1)
+                #expect(connection.isReusable)
+            }
         }
     }
 
@@ -280,33 +284,39 @@ import Testing
 
     // MARK: COMMIT
 
-    /// A connection to a table whose COMMIT takes long.
+    /// A connection to a table whose COMMIT waits for a gate.
     private func withSlowCommit(
-        seconds: Double,
-        _ body: (DatabaseConnection, _ table: String) async throws -> Void
+        _ body: (DatabaseConnection, _ table: String, Gate) async throws -> Void
     ) async throws {
-        try await withConnection { connection in
-            let table = "slow_\(connection.backendPID)"
-            try await onServer(
-                """
-                CREATE TABLE \(table) (i int);
-                CREATE FUNCTION \(table)_f() RETURNS trigger LANGUAGE plpgsql
-                    AS 'BEGIN PERFORM pg_sleep(\(seconds)); RETURN NULL; END';
-                CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON \(table) DEFERRABLE INITIALLY DEFERRED
-                    FOR EACH ROW EXECUTE FUNCTION \(table)_f();
-                """
-            )
-            try await body(connection, table)
+        try await Gate.withGate { gate in
+            try await withConnection { connection in
+                let table = "slow_\(connection.backendPID)"
+                try await onServer(
+                    """
+                    CREATE TABLE \(table) (i int);
+                    CREATE FUNCTION \(table)_f() RETURNS trigger LANGUAGE plpgsql
+                        AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(\(gate.key)); RETURN NULL; END';
+                    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON \(table) DEFERRABLE INITIALLY DEFERRED
+                        FOR EACH ROW EXECUTE FUNCTION \(table)_f();
+                    """
+                )
+                try await body(connection, table, gate)
+            }
         }
     }
 
-    private func count(_ table: String) async throws -> String? {
-        try await TestServer.node.value(of: "SELECT count(*) FROM \(table)")
+    private func untilCommitting(_ connection: DatabaseConnection) async throws {
+        let node = try await TestServer.node
+        try await eventually("COMMIT runs") {
+            try await node.value(
+                of: "SELECT query FROM pg_stat_activity WHERE pid = \(connection.backendPID) AND state = 'active'"
+            ) == "COMMIT"
+        }
     }
 
     @Test(arguments: [false, true])
     func aCommitIsNotCancelled(isWrittenByHand: Bool) async throws {
-        try await withSlowCommit(seconds: 0.5) { connection, table in
+        try await withSlowCommit { connection, table, gate in
             let task = Task<Void, any Error> {
                 if isWrittenByHand {
                     try await connection.execute("BEGIN")
@@ -318,44 +328,32 @@ import Testing
                     }
                 }
             }
-            try await eventually("COMMIT runs") {
-                try await TestServer.node.value(
-                    of:
-                        "SELECT query FROM pg_stat_activity WHERE pid = \(connection.backendPID) AND state = 'active'"
-                ) == "COMMIT"
-            }
+            try await untilCommitting(connection)
             task.cancel()
+            try await gate.open()
             try await task.value
-            #expect(try await count(table) == "1")
+            #expect(try await TestServer.node.value(of: "SELECT count(*) FROM \(table)") == "1")
             #expect(connection.isReusable)
         }
     }
 
     @Test func aCommitWhoseAnswerIsLostHasAnUnknownOutcome() async throws {
         for how in ["deadline", "termination", "fence"] {
-            try await withSlowCommit(seconds: 30) { connection, table in
-                let limit: Duration? = how == "deadline" ? .milliseconds(300) : nil
+            try await withSlowCommit { connection, table, _ in
+                try await connection.execute("BEGIN")
+                try await connection.execute("INSERT INTO \(identifier: table) VALUES (1)")
+                let deadline: ContinuousClock.Instant? = how == "deadline" ? .now + .milliseconds(200) : nil
                 let task = Task {
-                    var session = connection.session
-                    session.timeout = limit
-                    return try await databaseError {
-                        try await session.withTransaction { tx in
-                            try await tx.execute("INSERT INTO \(identifier: table) VALUES (1)", timeout: .seconds(60))
-                        }
-                    }
+                    try await databaseError { try await connection.execute("COMMIT", deadline: deadline) }
                 }
-                if how != "deadline" {
-                    try await eventually("COMMIT runs") {
-                        try await TestServer.node.value(
-                            of:
-                                "SELECT query FROM pg_stat_activity WHERE pid = \(connection.backendPID) AND state = 'active'"
-                        ) == "COMMIT"
-                    }
-                    if how == "fence" {
-                        connection.interrupt(.fenced)
-                    } else {
-                        try await onServer("SELECT pg_terminate_backend(\(connection.backendPID))")
-                    }
+                switch how {
+                case "fence":
+                    try await untilCommitting(connection)
+                    connection.interrupt(.fenced)
+                case "termination":
+                    try await untilCommitting(connection)
+                    try await onServer("SELECT pg_terminate_backend(\(connection.backendPID))")
+                default: break
                 }
                 let error = try await task.value
                 #expect(error.outcome == .commitOutcomeUnknown, "\(how): \(error)")
