@@ -197,7 +197,6 @@ extension LoopRun {
         let executor = loop.asUnownedTaskExecutor()
         var left = limit
         while left > 0, let item = loop.queue.popFirst() {
-            loop.queueLength.store(loop.queue.count, ordering: .relaxed)
             switch item {
             case .job(let job): job.runSynchronously(on: executor)
             case .closure(let body): body()
@@ -213,7 +212,6 @@ extension LoopRun {
         runJobs(atMost: Self.lastJobs)
         var left = loop.mailbox.withLock { $0.close() }
         while let item = loop.queue.popFirst() { left.append(item) }
-        loop.queueLength.store(0, ordering: .relaxed)
         creactor_set_thread_loop(nil)
         for item in left { EventLoop.runElsewhere(item) }
         // A thread that found the loop asleep may still be about to ring. The number must not be somebody else's by then.

@@ -14,18 +14,18 @@ extension EventLoop {
     /// - Throws: `CancellationError` when the task is cancelled; ``ReactorError`` `shutDown` when the loop ends.
     public func sleep(until instant: ContinuousClock.Instant) async throws {
         let timer = LoopTimer(due: clock.deadline(instant))
-        let outcome = await withTaskCancellationHandler {
+        await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 switch insert(timer, .sleeper(continuation)) {
                 case .pending: break
-                case .cancelled: continuation.resume(returning: SleepOutcome.cancelled)
-                case .closed: continuation.resume(returning: SleepOutcome.shutDown)
+                case .cancelled: timer.resume(continuation, .cancelled)
+                case .closed: timer.resume(continuation, .shutDown)
                 }
             }
         } onCancel: {
-            if case .sleeper(let continuation) = remove(timer) { continuation.resume(returning: .cancelled) }
+            if case .sleeper(let continuation) = remove(timer) { timer.resume(continuation, .cancelled) }
         }
-        switch outcome {
+        switch timer.sleepOutcome {
         case .elapsed: return
         case .cancelled: throw CancellationError()
         case .shutDown: throw ReactorError(.shutDown, operation: "sleep")
@@ -93,26 +93,26 @@ extension EventLoop {
     /// Fires timers one at a time, so that one action can still cancel another. On the loop's thread only.
     func fireTimers(_ due: DueTimers) {
         while true {
-            let payload = timers.withLock { heap in
-                let payload = heap.popDue(now: due.now, insertedBefore: due.serial)
+            let next = timers.withLock { heap in
+                let next = heap.popDue(now: due.now, insertedBefore: due.serial)
                 updateNextTimer(heap)
-                return payload
+                return next
             }
+            guard let (timer, payload) = next else { return }
             switch payload {
             case .action(let action): action()
-            case .sleeper(let continuation): continuation.resume(returning: .elapsed)
-            case nil: return
+            case .sleeper(let continuation): timer.resume(continuation, .elapsed)
             }
         }
     }
 
     /// Ends all timers. On the loop's thread only.
     func endTimers() {
-        let payloads = timers.withLock { heap in
-            let payloads = heap.close()
+        let taken = timers.withLock { heap in
+            let taken = heap.close()
             updateNextTimer(heap)
-            return payloads
+            return taken
         }
-        for case .sleeper(let continuation) in payloads { continuation.resume(returning: .shutDown) }
+        for case (let timer, .sleeper(let continuation)) in taken { timer.resume(continuation, .shutDown) }
     }
 }

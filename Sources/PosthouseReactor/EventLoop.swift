@@ -25,10 +25,10 @@ public final class EventLoop: TaskExecutor, Sendable {
     let poller: Poller
 
     /// The sockets. Held during epoll_ctl; never while a task is resumed or a callback runs.
-    let sockets = Mutex(SocketTable())
+    let sockets = Guarded(SocketTable())
 
     /// The timers. Never held while one fires.
-    let timers = Mutex(TimerHeap())
+    let timers = Guarded(TimerHeap())
 
     /// When the earliest timer is due. Written under the timers' lock, read by the loop before it sleeps.
     let nextTimer = Atomic<Ticks>(.max)
@@ -42,24 +42,19 @@ public final class EventLoop: TaskExecutor, Sendable {
     }
 
     /// Work from other threads.
-    let mailbox = Mutex(Mailbox())
+    let mailbox = Guarded(Mailbox())
 
-    /// Work for this turn and the next ones.
-    ///
-    /// Touched on the loop's own thread only: `submit` checks that, and the run loop is that thread.
-    nonisolated(unsafe) var queue = WorkQueue()
-
-    /// A copy of the queue's length for ``statistics``.
-    let queueLength = Atomic<Int>(0)
+    /// Work for this turn and the next ones; for the loop's own thread only.
+    let queue = WorkQueue()
 
     /// Whether the loop has to be woken. See ``notify()``.
     let attention = Atomic<UInt8>(Attention.none)
 
     /// Held while an idle callback runs; whoever must not overlap with one passes through it.
-    let callbackGate = Mutex<Void>(())
+    let callbackGate = Guarded(())
 
     let phase = Atomic<Int64>(LoopPhase.turn(began: 0).bits)
-    let stalls = Mutex(StallHistory())
+    let stalls = Guarded(StallHistory())
 
     private static let loopsMade = Atomic<Int>(0)
 
@@ -102,7 +97,7 @@ public final class EventLoop: TaskExecutor, Sendable {
             registrations: watches.count,
             waitingContinuations: watches.count { $0.state.isWaiting },
             pendingTimers: timers.withLock { $0.count },
-            queuedJobs: mailbox.withLock { $0.count } + queueLength.load(ordering: .relaxed)
+            queuedJobs: mailbox.withLock { $0.count } + queue.length.load(ordering: .relaxed)
         )
     }
 
@@ -142,7 +137,6 @@ extension EventLoop {
     private func submit(_ item: WorkItem) {
         if isCurrent {
             queue.append(item)
-            queueLength.store(queue.count, ordering: .relaxed)
         } else if mailbox.withLock({ $0.post(item) }) {
             notify()
         } else {

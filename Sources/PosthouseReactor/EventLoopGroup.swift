@@ -9,7 +9,7 @@ public final class EventLoopGroup: Sendable {
 
     private let handedOut = Atomic<Int>(0)
 
-    private static let sharedGroup = Mutex<EventLoopGroup?>(nil)
+    private static let sharedGroup = Guarded<EventLoopGroup?>(nil)
 
     /// Makes a group.
     ///

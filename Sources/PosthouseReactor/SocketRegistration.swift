@@ -40,16 +40,15 @@ public final class SocketRegistration: Sendable {
         until deadline: ContinuousClock.Instant?
     ) async throws(SocketWaitError) {
         guard let armed = try arm(for: interest) else { return }
-        defer { watch.leave() }
         let due = deadline.map(loop.clock.deadline) ?? .max
-        let outcome = await withTaskCancellationHandler {
+        await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 if watch.publish(continuation, deadline: due) { loop.announce(deadline: due) }
             }
         } onCancel: {
             watch.cancel(wait: armed.waitNumber)
         }
-        if let error = outcome.error { throw error }
+        if let error = watch.leave().error { throw error }
     }
 
     /// Like ``wait(for:until:)``, but goes on if the task is cancelled.
@@ -61,12 +60,11 @@ public final class SocketRegistration: Sendable {
         until deadline: ContinuousClock.Instant?
     ) async throws(SocketWaitError) {
         guard try arm(for: interest) != nil else { return }
-        defer { watch.leave() }
         let due = deadline.map(loop.clock.deadline) ?? .max
-        let outcome = await withUnsafeContinuation { continuation in
+        await withUnsafeContinuation { continuation in
             if watch.publish(continuation, deadline: due) { loop.announce(deadline: due) }
         }
-        if let error = outcome.error { throw error }
+        if let error = watch.leave().error { throw error }
     }
 
     /// Reserves the right to wait.

@@ -6,7 +6,7 @@ import Synchronization
 /// Every method is one swap of the state word (see ``RegistrationWord``) followed by the action it asks for. Tasks are
 /// resumed outside any lock.
 final class SocketWatch: Sendable {
-    typealias Continuation = UnsafeContinuation<WaitOutcome, Never>
+    typealias Continuation = UnsafeContinuation<Void, Never>
 
     /// The place in the loop's table.
     let slot: Int
@@ -14,7 +14,7 @@ final class SocketWatch: Sendable {
     private let hasCallback: Bool
 
     /// Taken out when the registration ends, so that what it holds (a connection, which holds the registration) is let go.
-    private let idleCallback: Mutex<(@Sendable (Readiness) -> Void)?>
+    private let idleCallback: Guarded<(@Sendable (Readiness) -> Void)?>
 
     private let word: Atomic<UInt64>
 
@@ -28,10 +28,17 @@ final class SocketWatch: Sendable {
     /// checked continuation allocates, once per query; that it is resumed exactly once is the word's business.
     private nonisolated(unsafe) var continuation: Continuation?
 
+    /// How the last wait ended.
+    ///
+    /// Stored (releasing) right before the task is resumed, loaded (acquiring) by the task right after. Not the
+    /// continuation's value, because a task that is resumed before it is quite suspended gets that by a way that
+    /// ThreadSanitizer does not see.
+    private let outcome = Atomic<WaitOutcome>(.ready)
+
     init(slot: Int, generation: UInt32, idleCallback: (@Sendable (Readiness) -> Void)?) {
         self.slot = slot
         self.hasCallback = idleCallback != nil
-        self.idleCallback = Mutex(idleCallback)
+        self.idleCallback = Guarded(idleCallback)
         self.word = Atomic(RegistrationWord(generation: generation).bits)
     }
 
@@ -52,7 +59,9 @@ final class SocketWatch: Sendable {
     }
 
     private func resumeClaimed(_ outcome: WaitOutcome) {
-        continuation?.resume(returning: outcome)
+        let claimed = continuation
+        self.outcome.store(outcome, ordering: .releasing)
+        claimed?.resume()
     }
 }
 
@@ -86,15 +95,20 @@ extension SocketWatch {
                 if swap(&old, next) { return true }
             case .ended(let outcome, let next):
                 guard swap(&old, next) else { continue }
-                continuation.resume(returning: outcome)
+                self.outcome.store(outcome, ordering: .releasing)
+                continuation.resume()
                 return false
             }
         }
     }
 
     /// The armed task is back.
-    func leave() {
+    ///
+    /// - Returns: how its wait ended.
+    func leave() -> WaitOutcome {
+        let ended = outcome.load(ordering: .acquiring)
         word.bitwiseAnd(RegistrationWord.leaving, ordering: .acquiringAndReleasing)
+        return ended
     }
 
     /// Takes everything recorded.
@@ -126,7 +140,7 @@ extension SocketWatch {
     /// The kernel reported an event for the socket of that generation. On the loop's thread only.
     ///
     /// - Parameter gate: held while the idle callback runs, so that ``close(_:)``'s caller can wait for its end.
-    func deliver(_ event: Readiness, generation: UInt32, gate: borrowing Mutex<Void>) {
+    func deliver(_ event: Readiness, generation: UInt32, gate: borrowing Guarded<Void>) {
         var old = state
         while true {
             switch old.delivering(event, generation: generation, hasCallback: hasCallback) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import Synchronization
 
 /// A timer of a loop.
 final class LoopTimer: Sendable {
     /// What to do when the time has come.
     enum Payload: Sendable {
         case action(@Sendable () -> Void)
-        case sleeper(UnsafeContinuation<SleepOutcome, Never>)
+        case sleeper(UnsafeContinuation<Void, Never>)
     }
 
     fileprivate enum State {
@@ -24,13 +25,25 @@ final class LoopTimer: Sendable {
     fileprivate nonisolated(unsafe) var index = 0
     fileprivate nonisolated(unsafe) var serial: UInt64 = 0
 
+    /// How the sleep ended. Like the outcome of a ``SocketWatch``.
+    private let outcome = Atomic<SleepOutcome>(.elapsed)
+
     init(due: Ticks) {
         self.due = due
     }
+
+    /// Resumes a sleeping task. Called by the one who took its continuation out of the heap.
+    func resume(_ sleeper: UnsafeContinuation<Void, Never>, _ outcome: SleepOutcome) {
+        self.outcome.store(outcome, ordering: .releasing)
+        sleeper.resume()
+    }
+
+    /// How the sleep ended, for the task that slept.
+    var sleepOutcome: SleepOutcome { outcome.load(ordering: .acquiring) }
 }
 
 /// How a sleep ended.
-enum SleepOutcome: Sendable {
+enum SleepOutcome: UInt8, Sendable, AtomicRepresentable {
     case elapsed
     case cancelled
     case shutDown
@@ -86,23 +99,23 @@ struct TimerHeap {
 
     /// Takes the earliest timer if it is due, unless it was inserted later: then it is left, with all behind it, for the
     /// next time.
-    mutating func popDue(now: Ticks, insertedBefore serial: UInt64) -> LoopTimer.Payload? {
+    mutating func popDue(now: Ticks, insertedBefore serial: UInt64) -> (timer: LoopTimer, payload: LoopTimer.Payload)? {
         guard let first = timers.first, first.due <= now, first.serial < serial else { return nil }
         guard case .pending(let payload) = first.state else { return nil }
         remove(first)
-        return payload
+        return (first, payload)
     }
 
     /// Takes all timers and refuses new ones.
-    mutating func close() -> [LoopTimer.Payload] {
+    mutating func close() -> [(timer: LoopTimer, payload: LoopTimer.Payload)] {
         isClosed = true
-        var payloads: [LoopTimer.Payload] = []
+        var taken: [(timer: LoopTimer, payload: LoopTimer.Payload)] = []
         for timer in timers {
-            if case .pending(let payload) = timer.state { payloads.append(payload) }
+            if case .pending(let payload) = timer.state { taken.append((timer, payload)) }
             timer.state = .finished
         }
         timers = []
-        return payloads
+        return taken
     }
 
     private mutating func remove(_ timer: LoopTimer) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import Synchronization
 
 /// How one wait for a socket ended.
-enum WaitOutcome: Sendable, Equatable {
+enum WaitOutcome: UInt8, Sendable, AtomicRepresentable {
     case ready
     case cancelled
     case timedOut

@@ -189,6 +189,12 @@ struct Random {
     }
 }
 
+/// Passes a little time without giving the processor away.
+func spin(_ rounds: Int) {
+    let counter = Counter()
+    for _ in 0..<rounds { counter.increment() }
+}
+
 /// Runs a shell command and waits for its end.
 func shell(_ command: String) -> Int32 {
     command.withCString { text in
