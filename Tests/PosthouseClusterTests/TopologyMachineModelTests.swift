@@ -3,13 +3,13 @@
 import PosthousePool
 import Testing
 
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
-
 @testable import PosthouseCluster
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
 
 /// The machine against random histories of hosts that crash, freeze, are promoted and come back.
 ///

@@ -251,7 +251,8 @@ extension Cluster {
         switch error.code {
         case .closed: return ClusterError(.closed, message: "the cluster is closed", pool: error)
         case .cancelled:
-            return ClusterError(.cancelled, message: "the task was cancelled while it waited for a connection", pool: error)
+            let message = "the task was cancelled while it waited for a connection"
+            return ClusterError(.cancelled, message: message, pool: error)
         case .timedOut: break
         default: return failure(.connectFailed, error.message, pool: error)
         }

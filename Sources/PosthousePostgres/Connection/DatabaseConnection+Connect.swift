@@ -61,7 +61,8 @@ extension DatabaseConnection {
             events: events,
             resolver: resolver
         )
-        return try await withTaskExecutorPreference(executor ?? globalConcurrentExecutor) { () async throws(DatabaseError) in
+        let place = executor ?? globalConcurrentExecutor
+        return try await withTaskExecutorPreference(place) { () async throws(DatabaseError) in
             try await work.run()
         }
     }
