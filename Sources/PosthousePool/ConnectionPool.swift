@@ -7,7 +7,7 @@
 /// load is gone. Requests that have to wait are served in the order they came. An error of
 /// ``ConnectionStrategy/create()`` reaches the request that asked for the connection.
 public final class ConnectionPool<Strategy: ConnectionStrategy>: Sendable {
-    private let group: PoolGroup<Strategy.Connection>
+    let group: PoolGroup<Strategy.Connection>
     private let member: MemberID
 
     /// A pool without connections; the first request opens the first one.

@@ -10,6 +10,7 @@ extension Machine {
         let member = id.member
         if holds(id, .abandoned) {
             members[member].abandoned.removeAll { $0 == id.index }
+            members[member].slots[id.index].deadline = nil
             retire(id, .late, &actions)
             return true
         }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+@testable import PosthousePool
+
+extension Machine {
+    /// What does not hold though it should, after any step.
+    var violations: [String] {
+        var found: [String] = []
+        for index in members.indices {
+            found += members[index].miscounts.map { "member \(index): \($0)" }
+            found += connectViolations(of: index)
+        }
+        found += waiterViolations
+        found += queue.violations
+        if served != members.reduce(into: ServiceClass(), { $0.formUnion($1.services) }) {
+            found.append("`served` is not what the members serve")
+        }
+        if let nextTime {
+            if armed.map({ $0 > nextTime }) ?? true { found.append("due at \(nextTime), armed for \(armed as Any)") }
+        }
+        if isClosing {
+            if !queue.isEmpty { found.append("requests wait for a closed pool") }
+            if members.contains(where: { !$0.idle.isEmpty }) { found.append("idle in a closed pool") }
+            if members.contains(where: { !$0.connecting.isEmpty }) { found.append("connecting in a closed pool") }
+            if isDraining, isDrained() { found.append("drained, but nobody was told") }
+        }
+        return found
+    }
+
+    private func connectViolations(of index: Int) -> [String] {
+        var found: [String] = []
+        let member = members[index]
+        if member.connecting.count > member.maximumConcurrentConnects { found.append("too many connects at \(index)") }
+        for slot in member.connecting {
+            guard let waiter = member.slots[slot].waiter else {
+                if member.slots[slot].isAskedFor { found.append("a connect asked for by nobody") }
+                continue
+            }
+            if !queue.contains(waiter) {
+                found.append("a connect counts on a request that has left")
+            } else if queue[waiter.index].connect != slotID(index, slot) {
+                found.append("a request counts on another connect than the one that counts on it")
+            }
+        }
+        return found
+    }
+
+    private var waiterViolations: [String] {
+        var found: [String] = []
+        for index in queue.inOrder() {
+            let demand = queue.demand(at: index)
+            let able = members.indices.filter { serves($0, demand) }
+            if able.contains(where: { !members[$0].idle.isEmpty }) {
+                found.append("a request waits though a connection is idle")
+            }
+            if let connect = queue[index].connect {
+                if !holds(connect, .connecting) || members[connect.member].slots[connect.index].waiter?.index != index {
+                    found.append("a request counts on a connect that does not count on it")
+                }
+                continue
+            }
+            for member in able {
+                // With one closing there is a step to come (`closed`) that looks for room: a return reads no clock.
+                if members[member].canOpen, members[member].closing == 0 {
+                    found.append("a request waits though member \(member) has room")
+                }
+                if members[member].sockets == 0, members[member].retryAt == nil {
+                    found.append("a request waits for member \(member), where nothing will ever happen")
+                }
+            }
+        }
+        return found
+    }
+}
+
+extension Member {
+    var miscounts: [String] {
+        var found: [String] = []
+        func expect(_ state: SlotState, _ count: Int) {
+            let actual = slots.count { $0.state == state }
+            if actual != count { found.append("\(actual) slots are \(state), counted \(count)") }
+        }
+        expect(.empty, empty.count)
+        expect(.idle, idle.count)
+        expect(.leased, leased)
+        expect(.claimed, claimed)
+        expect(.closing, closing)
+        expect(.connecting, connecting.count)
+        expect(.abandoned, abandoned.count)
+        for index in slots.indices {
+            if idle.contains(index) != (slots[index].state == .idle) { found.append("slot \(index) wrongly idle") }
+            if empty.contains(index) != (slots[index].state == .empty) { found.append("slot \(index) wrongly empty") }
+            if slots[index].state == .idle, isStale(index) { found.append("slot \(index) is idle and stale") }
+            let isUnderWay = [.connecting, .abandoned].contains(slots[index].state)
+            if isUnderWay != (slots[index].deadline != nil) { found.append("slot \(index) and its deadline") }
+            if slots[index].state != .connecting, slots[index].waiter != nil {
+                found.append("slot \(index) is awaited")
+            }
+        }
+        if !idle.isEmpty, live > softLimit { found.append("idle above the soft limit") }
+        if isBursting, sockets <= softLimit { found.append("a burst that has not stopped") }
+        for home in homes where home.slots.isEmpty { found.append("an empty home \(home.affinity)") }
+        return found
+    }
+}
+
+extension WaitQueue {
+    var violations: [String] {
+        var found: [String] = []
+        var seen = 0
+        for line in lines {
+            var previous: Int?
+            var next = line.head
+            var length = 0
+            while let index = next {
+                if self[index].previous != previous { found.append("a link back is wrong") }
+                if let previous, self[previous].ticket >= self[index].ticket { found.append("out of order") }
+                previous = index
+                next = self[index].next
+                length += 1
+                if length > count { return found + ["a line in a circle"] }
+            }
+            if line.tail != previous { found.append("the tail is wrong") }
+            if line.count != length { found.append("a line of \(length) counted as \(line.count)") }
+            seen += length
+        }
+        if seen != count { found.append("\(seen) in lines, counted \(count)") }
+        let earliest = inOrder().map { self[$0].deadline }.min()
+        if firstDeadline?.at != earliest { found.append("the first deadline is wrong") }
+        return found
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+@testable import PosthousePool
+
+/// Something that happens to a machine. `first` and `second` choose among what is possible then (modulo), so that a
+/// sequence stays meaningful when a part of it is cut out.
+struct Happening: CustomStringConvertible {
+    enum Kind: CaseIterable {
+        case take, wait, cancel, connects, connectFails, returns, returnsDead, rejects, claim, claimEnds, closes
+        case setServices, fence, expire, resize, advance, close, terminate
+    }
+
+    let kind: Kind
+    let first: UInt64
+    let second: UInt64
+
+    /// Common things often, the end seldom.
+    static func random(using random: inout SplitMix64) -> Happening {
+        let weights: [(Kind, Int)] = [
+            (.take, 12), (.wait, 16), (.cancel, 5), (.connects, 14), (.connectFails, 4), (.returns, 14),
+            (.returnsDead, 3),
+            (.rejects, 3), (.claim, 3), (.claimEnds, 4), (.closes, 9), (.setServices, 5), (.fence, 1), (.expire, 1),
+            (.resize, 3), (.advance, 8),
+        ]
+        var choice = Int.random(in: 0..<(weights.reduce(0) { $0 + $1.1 }), using: &random)
+        var kind = Kind.wait
+        for (candidate, weight) in weights {
+            if choice < weight {
+                kind = candidate
+                break
+            }
+            choice -= weight
+        }
+        // About one walk in three ends with the end.
+        if Int.random(in: 0..<400, using: &random) == 0 { kind = Bool.random(using: &random) ? .close : .terminate }
+        return Happening(kind: kind, first: random.next() >> 40, second: random.next() >> 40)
+    }
+
+    var description: String { "\(kind)(\(first), \(second))" }
+}
+
+/// A machine and what it believes is out there, kept by other means: what it says and does must fit.
+struct MachineWorld {
+    enum Connection { case connecting, abandoned, open, leased, claimed, closing }
+
+    private(set) var machine: Machine
+    private(set) var now = ContinuousClock.now
+    private(set) var violations: [String] = []
+    private var connections: [SlotID: Connection] = [:]
+    private var everSeen: Set<SlotID> = []
+    private var waiting: [WaiterID: Demand] = [:]
+    /// Leases that were granted to a request that waited, and might still turn out dead.
+    private var granted: [SlotID: WaiterID] = [:]
+    private var alarm: ContinuousClock.Instant?
+    private var openCloses = 0
+
+    private static let demands: [Demand] = [
+        Demand(wants: ServiceClass(rawValue: 1)),
+        Demand(wants: ServiceClass(rawValue: 2)),
+        Demand(wants: ServiceClass(rawValue: 2), fallback: ServiceClass(rawValue: 1)),
+        Demand(wants: .all),
+        Demand(wants: .all, member: 0),
+    ]
+
+    init(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        machine = Machine(
+            policy: Bool.random(using: &random) ? .keepWaiting : .failRequester,
+            maximumWaiters: Bool.random(using: &random) ? 12 : nil,
+            seed: random.next()
+        )
+        for _ in 0..<Int.random(in: 1...3, using: &random) {
+            let soft = Int.random(in: 1...4, using: &random)
+            let member = machine.addMember(
+                PoolConfiguration(
+                    maximumSize: soft,
+                    burstLimit: Bool.random(using: &random) ? soft + Int.random(in: 0...4, using: &random) : nil,
+                    connectTimeout: .seconds(2),
+                    backoffBase: .milliseconds(100),
+                    backoffCap: .seconds(1),
+                    maximumConcurrentConnects: Int.random(in: 1...4, using: &random)
+                )
+            )
+            step { machine, now, actions in
+                machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
+            }
+        }
+    }
+
+    // MARK: - What happens
+
+    mutating func apply(_ happening: Happening) {
+        let first = happening.first
+        let second = happening.second
+        switch happening.kind {
+        case .take: take(Self.demands[Int(first) % Self.demands.count], affinity: Int(second % 3))
+        case .wait: wait(Self.demands[Int(first) % Self.demands.count], for: .milliseconds(Int(second % 8000)))
+        case .cancel:
+            guard let id = pick(Array(waiting.keys).sorted { $0.ticket < $1.ticket }, first) else { return }
+            step { machine, _, actions in machine.waiterCancelled(id, &actions) }
+            if waiting[id] != nil { fail("a cancelled request waits on") }
+        case .connects:
+            guard let id = pick(.connecting, .abandoned, first) else { return }
+            connections[id] = .open
+            step { machine, now, actions in machine.connected(id, affinity: Int(second % 3), now: now, &actions) }
+        case .connectFails:
+            guard let id = pick(.connecting, .abandoned, first) else { return }
+            connections[id] = nil
+            step { machine, now, actions in machine.connectFailed(id, now: now, &actions) }
+        case .returns: giveBack(first, .usable)
+        case .returnsDead: giveBack(first, second % 2 == 0 ? .closed : .invalid(isCancellation: false))
+        case .rejects: reject(first, second)
+        case .claim:
+            guard let id = pick(.open, .open, first) else { return }
+            let isIdle = machine.members[id.member].idle.contains(id.index)
+            connections[id] = .claimed
+            if machine.claim(id) != isIdle { fail("a claim of what is not idle") }
+        case .claimEnds:
+            guard let id = pick(.claimed, .claimed, first) else { return }
+            connections[id] = .open
+            step { machine, _, actions in machine.claimEnded(id, second % 3 == 0 ? .evict : .keep, &actions) }
+        case .closes:
+            guard let id = pick(.closing, .closing, first) else { return }
+            connections[id] = nil
+            step { machine, now, actions in machine.closed(id, now: now, &actions) }
+        case .setServices:
+            let services = ServiceClass(rawValue: UInt8(second % 4))
+            let member = Int(first) % machine.members.count
+            step { machine, now, actions in machine.setServices(services, for: member, now: now, &actions) }
+        case .fence:
+            let member = Int(first) % machine.members.count
+            step { machine, now, actions in machine.fence(member, now: now, &actions) }
+        case .expire:
+            let member = Int(first) % machine.members.count
+            step { machine, now, actions in machine.expire(member, now: now, &actions) }
+        case .resize:
+            let member = Int(first) % machine.members.count
+            let soft = 1 + Int(second % 5)
+            step { machine, now, actions in
+                machine.resize(member, soft: soft, hard: soft + Int(second / 5 % 3), now: now, &actions)
+            }
+        case .advance: advance(by: .milliseconds(Int(first % 1500)))
+        case .close:
+            openCloses += 1
+            let deadline = second % 2 == 0 ? nil : now + .seconds(Int(first % 3))
+            step { machine, now, actions in machine.close(deadline: deadline, now: now, &actions) }
+        case .terminate:
+            step { machine, now, actions in machine.terminate(now: now, &actions) }
+            if openCloses > 0 { fail("a terminated pool closes on") }
+        }
+    }
+
+    private mutating func take(_ demand: Demand, affinity: Int) {
+        var emptyHanded: Int?
+        guard let id = machine.takeIdle(demand, affinity: affinity, holder: 7, emptyHanded: &emptyHanded) else {
+            return
+        }
+        lease(id, to: nil, demand)
+        if let emptyHanded { step { machine, now, actions in machine.openAhead(emptyHanded, now: now, &actions) } }
+    }
+
+    private mutating func wait(_ demand: Demand, for timeout: Duration, ticket: WaitQueue.Ticket? = nil) {
+        guard !machine.isClosing else { return }
+        let deadline = now + timeout
+        var entered: Machine.Entry?
+        step(before: { world in
+            // The request is known before the actions of its own step are looked at.
+            if case .waiting(let id)? = entered {
+                if world.waiting.updateValue(demand, forKey: id) != nil { world.fail("a ticket used twice") }
+            }
+        }) { machine, now, actions in
+            entered = machine.enter(demand, deadline: deadline, ticket: ticket, now: now, &actions)
+        }
+        if case .taken(let id)? = entered { lease(id, to: nil, demand) }
+        if case .exhausted? = entered, ticket != nil { fail("a request that came back was turned away") }
+    }
+
+    private mutating func giveBack(_ choice: UInt64, _ condition: Condition) {
+        guard let id = pick(.leased, .leased, choice) else { return }
+        connections[id] = .open
+        granted[id] = nil
+        step { machine, _, actions in machine.returned(id, condition, &actions) }
+    }
+
+    /// A connection turned out dead when it was handed to a request; that comes back with its ticket.
+    private mutating func reject(_ choice: UInt64, _ second: UInt64) {
+        guard let id = pick(granted.keys.sorted { ($0.member, $0.index) < ($1.member, $1.index) }, choice) else {
+            return
+        }
+        guard let waiter = granted.removeValue(forKey: id) else { return }
+        connections[id] = .open
+        step { machine, now, actions in machine.rejected(id, .closed, now: now, &actions) }
+        wait(
+            Self.demands[Int(second) % Self.demands.count],
+            for: .milliseconds(Int(second % 4000)),
+            ticket: waiter.ticket
+        )
+    }
+
+    private mutating func advance(by duration: Duration) {
+        let end = now + duration
+        while let due = alarm, due <= end {
+            now = max(now, due)
+            ring()
+        }
+        now = end
+    }
+
+    private mutating func ring() {
+        alarm = nil
+        step(before: { world in
+            // Written off: whoever still connects there is unknown to the machine.
+            for (id, connection) in world.connections where connection == .abandoned {
+                if !world.machine.holds(id, .abandoned) { world.connections[id] = nil }
+            }
+        }) { machine, now, actions in
+            machine.alarmRang(now: now, &actions)
+        }
+        if let (_, at) = machine.queue.firstDeadline, at <= now { fail("a request waits beyond its deadline") }
+    }
+
+    // MARK: - What the machine says
+
+    private mutating func step(
+        before: (inout MachineWorld) -> Void = { _ in },
+        _ event: (inout Machine, ContinuousClock.Instant, inout [Action]) -> Void
+    ) {
+        var actions: [Action] = []
+        event(&machine, now, &actions)
+        before(&self)
+        for action in actions { follow(action) }
+        violations += machine.violations
+        check()
+    }
+
+    private mutating func follow(_ action: Action) {
+        switch action {
+        case .grant(let waiter, let id):
+            guard let demand = waiting.removeValue(forKey: waiter) else { return fail("granted to nobody") }
+            for (other, wish) in waiting where other.ticket < waiter.ticket && machine.serves(id.member, wish) {
+                fail("\(waiter) overtook \(other)")
+            }
+            lease(id, to: waiter, demand)
+        case .fail(let waiter, _):
+            if waiting.removeValue(forKey: waiter) == nil { fail("refused a request that does not wait") }
+        case .connect(let id):
+            if !everSeen.insert(id).inserted { fail("\(id) opened twice") }
+            connections[id] = .connecting
+            let sockets = connections.keys.count { $0.member == id.member }
+            if sockets > machine.members[id.member].hardLimit { fail("\(sockets) sockets at member \(id.member)") }
+            if machine.isClosing { fail("a connect in a closed pool") }
+        case .abandonConnect(let id, _):
+            if connections[id] != .connecting { fail("\(id) is not connecting") }
+            connections[id] = .abandoned
+        case .close(let id, _), .drop(let id, _):
+            if connections[id] != .open { fail("\(id) closed while \(connections[id] as Any)") }
+            connections[id] = .closing
+        case .interrupt(let id, _):
+            if connections[id] != .leased { fail("interrupted \(id), which is not leased") }
+        case .wake(let time): alarm = min(alarm ?? time, time)
+        case .finishClose: openCloses = 0
+        case .voidPermits, .burstStarted, .burstStopped, .limitReached: break
+        }
+    }
+
+    private mutating func lease(_ id: SlotID, to waiter: WaiterID?, _ demand: Demand) {
+        if connections[id] != .open { fail("leased \(id), which is \(connections[id] as Any)") }
+        connections[id] = .leased
+        granted[id] = waiter
+        if waiter == nil {
+            if waiting.contains(where: { machine.serves(id.member, $0.value) }) { fail("a newcomer overtook") }
+        }
+        if !machine.serves(id.member, demand) { fail("\(id) does not serve \(demand)") }
+    }
+
+    private mutating func check() {
+        for member in machine.members.indices {
+            let sockets = connections.keys.count { $0.member == member }
+            if sockets != machine.members[member].sockets {
+                fail("\(sockets) sockets at member \(member), believed \(machine.members[member].sockets)")
+            }
+        }
+        if waiting.count != machine.queue.count { fail("\(waiting.count) wait, \(machine.queue.count) believed to") }
+        if machine.isClosing, openCloses > 0, machine.isDrained() { fail("drained, but a close waits") }
+    }
+
+    // MARK: - The end
+
+    /// Everything ends as it should: then nothing may be left over.
+    mutating func settle() {
+        for member in machine.members.indices {
+            step { machine, now, actions in
+                machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
+            }
+        }
+        for _ in 0..<10_000 {
+            let kinds: [Happening.Kind] = [.claimEnds, .returns, .closes, .connects]
+            for kind in kinds { apply(Happening(kind: kind, first: 0, second: 1)) }
+            if waiting.isEmpty, connections.values.allSatisfy({ $0 == .open }) { break }
+            if connections.values.allSatisfy({ $0 == .open || $0 == .connecting }) { advance(by: .milliseconds(10)) }
+        }
+        advance(by: .seconds(20))
+        if !waiting.isEmpty { fail("\(waiting.count) requests wait for ever") }
+        for (id, connection) in connections where connection != .open { fail("\(id) stays \(connection)") }
+        for (index, member) in machine.members.enumerated() {
+            if member.sockets != member.idle.count { fail("member \(index) has lost a place") }
+            if member.sockets > member.softLimit { fail("member \(index) stays above its soft limit") }
+        }
+        if machine.isClosing, !connections.isEmpty { fail("connections of a closed pool stay open") }
+    }
+
+    private mutating func fail(_ what: String) { violations.append(what) }
+
+    private func pick<Element>(_ elements: [Element], _ choice: UInt64) -> Element? {
+        elements.isEmpty ? nil : elements[Int(choice) % elements.count]
+    }
+
+    private func pick(_ one: Connection, _ other: Connection, _ choice: UInt64) -> SlotID? {
+        // Picking an open connection means an idle one: open in the world is idle in the machine.
+        pick(
+            connections.filter { $0.value == one || $0.value == other }.keys
+                .sorted { ($0.member, $0.index, $0.incarnation) < ($1.member, $1.index, $1.incarnation) },
+            choice
+        )
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+/// Waits until the condition holds. The deadline is generous: it ends a test that has failed, and no other.
+func eventually(
+    _ what: String = "the condition holds",
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: () -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while !condition() {
+        if ContinuousClock.now > deadline {
+            Issue.record("never: \(what)", sourceLocation: sourceLocation)
+            throw NeverHappened(what: what)
+        }
+        await Task.yield()
+    }
+}
+
+struct NeverHappened: Error {
+    let what: String
+}

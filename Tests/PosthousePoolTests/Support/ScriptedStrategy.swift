@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthousePool
+import Synchronization
+
+/// A connection that is only a number.
+final class FakeConnection: Sendable {
+    let number: Int
+    let slot: PoolSlot
+
+    init(number: Int, slot: PoolSlot) {
+        self.number = number
+        self.slot = slot
+    }
+}
+
+struct ScriptedError: Error, Equatable {
+    let what: String
+}
+
+/// What a scripted strategy does when it is called.
+enum Gate: CaseIterable, Sendable {
+    case ok
+    case error
+    /// It goes on when the test says so (`ScriptedStrategy.open`), and is deaf to cancellation.
+    case slow
+    /// It goes on, and fails, only when its task is cancelled.
+    case never
+}
+
+/// A strategy that does what the test says, and counts like a server: sockets that are open, opening or closing.
+final class ScriptedStrategy: ConnectionStrategy {
+    struct Counts {
+        var creates = 0
+        var opened = 0
+        var failed = 0
+        var closed = 0
+        var dropped = 0
+        var checks = 0
+        /// Connects that wait at a gate.
+        var opening = 0
+        var live = 0
+        var mostLive = 0
+    }
+
+    private struct State {
+        var counts = Counts()
+        var connect: [Gate] = []
+        var connectDefault = Gate.ok
+        var gates: [CheckedContinuation<Void, Never>] = []
+        var dead: Set<Int> = []
+        var invalid: Set<Int> = []
+        var cancelling: Set<Int> = []
+        var closeError: ScriptedError?
+        var closedNumbers: [Int] = []
+        var interrupted: [(number: Int, reason: InterruptReason)] = []
+        var onInterrupt: (@Sendable () -> Void)?
+        var onCheck: (@Sendable (Int) -> Void)?
+        var onClose: (@Sendable () -> Void)?
+        var affinities: [Int] = []
+
+        /// The pool drops it without closing it.
+        mutating func dropped() {
+            counts.dropped += 1
+            counts.live -= 1
+        }
+    }
+
+    private let state = Mutex(State())
+
+    // MARK: - The strategy
+
+    func create(slot: PoolSlot) async throws -> FakeConnection {
+        let (gate, number) = state.withLock { state in
+            state.counts.creates += 1
+            state.counts.live += 1
+            state.counts.mostLive = max(state.counts.mostLive, state.counts.live)
+            let gate = state.connect.isEmpty ? state.connectDefault : state.connect.removeFirst()
+            return (gate, state.counts.creates)
+        }
+        do {
+            switch gate {
+            case .ok: break
+            case .error: throw ScriptedError(what: "connect")
+            case .slow: await waitAtGate()
+            case .never: try await Task.sleep(for: .seconds(100_000))
+            }
+        } catch {
+            state.withLock { state in
+                state.counts.failed += 1
+                state.counts.live -= 1
+            }
+            throw error
+        }
+        state.withLock { $0.counts.opened += 1 }
+        return FakeConnection(number: number, slot: slot)
+    }
+
+    func isClosed(_ connection: FakeConnection) throws -> Bool {
+        let onCheck = state.withLock { state in
+            state.counts.checks += 1
+            return state.onCheck
+        }
+        onCheck?(connection.number)
+        return try state.withLock { state in
+            if state.cancelling.contains(connection.number) {
+                state.dropped()
+                throw CancellationError()
+            }
+            if state.invalid.contains(connection.number) {
+                state.dropped()
+                throw ScriptedError(what: "check")
+            }
+            return state.dead.contains(connection.number)
+        }
+    }
+
+    func close(_ connection: FakeConnection) throws {
+        let onClose = state.withLock { $0.onClose }
+        onClose?()
+        try state.withLock { state in
+            state.counts.closed += 1
+            state.counts.live -= 1
+            state.closedNumbers.append(connection.number)
+            if let error = state.closeError { throw error }
+        }
+    }
+
+    func interrupt(_ connection: FakeConnection, reason: InterruptReason) {
+        let onInterrupt = state.withLock { state in
+            state.interrupted.append((connection.number, reason))
+            return state.onInterrupt
+        }
+        onInterrupt?()
+    }
+
+    func affinity(of connection: FakeConnection) -> Int {
+        state.withLock { $0.affinities.isEmpty ? 0 : $0.affinities.removeFirst() }
+    }
+
+    private func waitAtGate() async {
+        await withCheckedContinuation { continuation in
+            state.withLock { state in
+                state.counts.opening += 1
+                state.gates.append(continuation)
+            }
+        }
+    }
+
+    // MARK: - The script
+
+    var counts: Counts { state.withLock { $0.counts } }
+    var closedNumbers: [Int] { state.withLock { $0.closedNumbers } }
+    var interrupted: [InterruptReason] { state.withLock { $0.interrupted.map(\.reason) } }
+
+    /// What the next connects do; then the default again.
+    func script(_ gates: Gate...) { state.withLock { $0.connect += gates } }
+    func always(_ gate: Gate) { state.withLock { $0.connectDefault = gate } }
+    func kill(_ connection: FakeConnection) { kill(connection.number) }
+    func kill(_ number: Int) { state.withLock { _ = $0.dead.insert(number) } }
+    func invalidate(_ number: Int) { state.withLock { _ = $0.invalid.insert(number) } }
+    func cancelAtCheck(_ number: Int) { state.withLock { _ = $0.cancelling.insert(number) } }
+    func failCloses(_ error: ScriptedError?) { state.withLock { $0.closeError = error } }
+    func onInterrupt(_ body: (@Sendable () -> Void)?) { state.withLock { $0.onInterrupt = body } }
+    func onCheck(_ body: (@Sendable (Int) -> Void)?) { state.withLock { $0.onCheck = body } }
+    func onClose(_ body: (@Sendable () -> Void)?) { state.withLock { $0.onClose = body } }
+    func setAffinities(_ affinities: Int...) { state.withLock { $0.affinities = affinities } }
+
+    /// Lets the connect that has waited at its gate the longest go on.
+    func open() {
+        let continuation = state.withLock { state in
+            state.counts.opening -= 1
+            return state.gates.removeFirst()
+        }
+        continuation.resume()
+    }
+}

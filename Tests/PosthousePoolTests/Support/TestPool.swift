@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+import Testing
+
+@testable import PosthousePool
+
+/// A pool with everything that a test of it needs in its hands.
+struct TestPool: Sendable {
+    let time = ManualTime()
+    let strategy = ScriptedStrategy()
+    let observer = RecordingObserver()
+    let pool: ConnectionPool<ScriptedStrategy>
+
+    init(_ maximumSize: Int = 1, _ configure: (inout PoolConfiguration) -> Void = { _ in }) throws {
+        var configuration = PoolConfiguration(maximumSize: maximumSize, name: "test")
+        configure(&configuration)
+        pool = try ConnectionPool(strategy: strategy, configuration: configuration, time: time, observer: observer)
+    }
+
+    var core: PoolCore { pool.group.core }
+    var status: PoolStatus { pool.status() }
+
+    /// Another task that asks for a connection and keeps it until it is told to `end`. Returns once it waits, or has it.
+    func holder(deadline: ContinuousClock.Instant? = nil) -> Holder {
+        Holder { try await self.pool.acquire(deadline: deadline) }
+    }
+
+    /// As `holder`, once it waits in the queue.
+    func waiter(deadline: ContinuousClock.Instant? = nil) async throws -> Holder {
+        let before = status.waiting
+        let holder = holder(deadline: deadline)
+        try await eventually("it waits") { status.waiting > before }
+        return holder
+    }
+
+    /// So many idle connections.
+    func warmUp(_ count: Int) async throws {
+        var holders: [Holder] = []
+        for _ in 0..<count {
+            let holder = holder()
+            try await eventually("it holds a connection") { holder.isHolding }
+            holders.append(holder)
+        }
+        for holder in holders { try await holder.end() }
+        try await eventually("all are idle") { status.available == count }
+    }
+
+    /// Nothing is lost, and nothing breaks the machine's rules.
+    func expectAtRest(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        try await eventually("everything comes to rest", sourceLocation: sourceLocation) {
+            let status = status
+            return status.leased == 0 && status.waiting == 0 && status.connecting == 0 && status.closing == 0
+        }
+        try await eventually("sockets are the connections that the pool knows", sourceLocation: sourceLocation) {
+            strategy.counts.live == status.size
+        }
+        #expect(core.violations == [], sourceLocation: sourceLocation)
+        #expect(status.available == status.size, sourceLocation: sourceLocation)
+    }
+}
+
+extension PoolCore {
+    var violations: [String] { state.withLock { $0.machine.violations } }
+    var hasAlarm: Bool { state.withLock { $0.alarm != nil } }
+    var waiterPlaces: Int { state.withLock { max($0.waiters.count, $0.machine.queue.capacity) } }
+    var slotPlaces: Int { state.withLock { $0.machine.members.reduce(0) { $0 + $1.slots.count } } }
+}
