@@ -94,9 +94,16 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "PosthouseTestKitTests", dependencies: ["PosthouseTestKit"], swiftSettings: settings),
+        // A process of its own for tests that stop, starve or weigh one.
+        .executableTarget(
+            name: "PosthouseTestApplication",
+            dependencies: ["Posthouse"],
+            path: "Tests/PosthouseTestApplication",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PosthouseTests",
-            dependencies: ["Posthouse", "PosthouseTestKit"],
+            dependencies: ["Posthouse", "PosthouseTestKit", "PosthouseTestApplication"],
             swiftSettings: settings
         ),
         .testTarget(
