@@ -100,9 +100,16 @@ let package = Package(
             dependencies: ["PosthouseTestKit", "CTestKit"],
             swiftSettings: settings
         ),
+        // A process of its own for tests that stop, starve or weigh one.
+        .executableTarget(
+            name: "PosthouseTestApplication",
+            dependencies: ["Posthouse"],
+            path: "Tests/PosthouseTestApplication",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PosthouseTests",
-            dependencies: ["Posthouse", "PosthouseTestKit"],
+            dependencies: ["Posthouse", "PosthouseTestKit", "PosthouseTestApplication"],
             swiftSettings: settings
         ),
         .testTarget(

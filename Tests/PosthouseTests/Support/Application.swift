@@ -21,7 +21,11 @@ final class Application: Sendable {
 
     private static let idsPerWriter = 1_000_000
 
-    init(on cluster: PostgresCluster, writers: Int = 6, readers: Int = 2) {
+    private let stopsWhenClosed: Bool
+
+    /// - Parameter stopsWhenClosed: Whether a task ends when it is told that the cluster is closed.
+    init(on cluster: PostgresCluster, writers: Int = 6, readers: Int = 2, stopsWhenClosed: Bool = false) {
+        self.stopsWhenClosed = stopsWhenClosed
         tasks = Mutex([])
         let writing = (0..<writers).map { writer in
             Task { await self.write(writer, to: cluster) }
@@ -46,6 +50,14 @@ final class Application: Sendable {
         }
     }
 
+    /// Waits until a write on a node is acknowledged.
+    func ledgerGrows(on node: LocalNode) async throws {
+        let now = ContinuousClock.now
+        try await eventually("the application writes to \(node.name)") {
+            ledger.first(on: node.address, after: now) != nil
+        }
+    }
+
     private func write(_ writer: Int, to cluster: PostgresCluster) async {
         var number = 1
         while !isStopping.load(ordering: .relaxed) {
@@ -67,6 +79,7 @@ final class Application: Sendable {
                 number += 1
             } catch {
                 if !ledger.fail(id, error) { number += 1 }
+                if isTheEnd(error) { return }
             }
         }
     }
@@ -84,8 +97,13 @@ final class Application: Sendable {
                 try? await Task.sleep(for: .milliseconds(1))
             } catch {
                 _ = reads.fail(reader, error)
+                if isTheEnd(error) { return }
             }
         }
+    }
+
+    private func isTheEnd(_ error: any Error) -> Bool {
+        stopsWhenClosed && (error as? ClusterError)?.code == .closed
     }
 }
 
