@@ -4,8 +4,10 @@ import PosthouseTestKit
 
 /// Which cluster, and for whom to print.
 struct ClusterOptions: ParsableArguments {
+    private static let usualDirectory = ".posthouse/cluster"
+
     @Option(name: .long, help: "Where the cluster is.")
-    var directory = ".posthouse/cluster"
+    var directory = Self.usualDirectory
 
     @Flag(name: .long, help: "Print JSON.")
     var json = false
@@ -18,14 +20,15 @@ struct ClusterOptions: ParsableArguments {
     func open(exclusively: Bool = true) async throws -> LocalCluster {
         do {
             return try await LocalCluster.open(at: directory, exclusively: exclusively)
-        } catch  where error.code == .notACluster {
+        } catch {
+            guard error.code == .notACluster else { throw error }
             throw ClusterMissing(reason: error.message, up: "posthouse cluster up\(directoryArgument)")
         }
     }
 
     /// As this command was given it, for commands to try next.
     var directoryArgument: String {
-        directory == Self().directory ? "" : " --directory \(Self.quoted(directory))"
+        directory == Self.usualDirectory ? "" : " --directory \(Self.quoted(directory))"
     }
 
     private static func quoted(_ text: String) -> String {

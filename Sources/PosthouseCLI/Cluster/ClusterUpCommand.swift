@@ -50,7 +50,8 @@ struct ClusterUpCommand: AsyncParsableCommand {
         let existing: LocalCluster
         do {
             existing = try await LocalCluster.open(at: options.directory)
-        } catch  where error.code == .notACluster {
+        } catch {
+            guard error.code == .notACluster else { throw error }
             return try await create()
         }
         guard existing.isIntact else {
