@@ -7,7 +7,8 @@ struct PosthouseCommand: AsyncParsableCommand {
         commandName: "posthouse",
         abstract: "Connections to the right PostgreSQL server, while servers die and are promoted.",
         subcommands: [
-            DSNCommand.self, StatusCommand.self, ExecCommand.self, LoadCommand.self, DemoCommand.self,
+            DSNCommand.self, StatusCommand.self, ExecCommand.self, LoadCommand.self, ClusterCommand.self,
+            DemoCommand.self,
         ]
     )
 }

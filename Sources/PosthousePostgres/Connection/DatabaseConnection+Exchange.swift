@@ -108,15 +108,15 @@ extension DatabaseConnection {
     /// The failure that an exchange which is over ended with, if it did. Breaks the connection off if it is not usable any
     /// more, and reports what it is evidence of.
     func failure(of exchange: Exchange, sql: SQL, purpose: Purpose) -> DatabaseError? {
-        guard exchange.failure != nil || exchange.complaint != nil || exchange.isTransportDead || exchange.isCopying
-        else { return nil }
+        guard exchange.failure != nil || exchange.isTransportDead || exchange.isCopying else { return nil }
         let error = describe(exchange, purpose: resolve(purpose, sql))
         report(error)
         return error
     }
 
     private func describe(_ exchange: Exchange, purpose: Purpose) -> DatabaseError {
-        if let failure = exchange.failure {
+        let failure = exchange.failure?.diagnostics
+        if let failure, failure.sqlState != nil {
             let endsSession = exchange.isTransportDead || failure.severity == "FATAL" || failure.severity == "PANIC"
             if endsSession { breakOff() }
             if endsSession, let error = interruptionError(phase: .waiting, outcome: purpose.unknownOutcome) {
@@ -138,7 +138,7 @@ extension DatabaseConnection {
         if exchange.isTransportDead { return lostConnection(phase: .waiting, outcome: purpose.unknownOutcome) }
         return error(
             .protocolViolation,
-            "\(host) sent what is not PostgreSQL's protocol: \(exchange.complaint ?? "")",
+            "\(host) sent what is not PostgreSQL's protocol: \(failure?.message ?? "")",
             phase: .waiting,
             outcome: purpose.unknownOutcome
         )

@@ -164,7 +164,7 @@ extension DatabaseConnection {
     }
 
     private func checkText(_ text: String) throws(DatabaseError) {
-        guard text.utf8.contains(0) else { return }
+        guard text.containsNUL else { return }
         throw error(
             .invalidStatement,
             "The statement contains a NUL character, which PostgreSQL does not take.",

@@ -28,11 +28,8 @@ struct Exchange {
     /// The server waits for, or sends, COPY data.
     var isCopying = false
 
-    /// The first error that the server reported.
-    var failure: ServerDiagnostics?
-
-    /// libpq's complaint about what it read, if the first error was not the server's.
-    var complaint: String?
+    /// The first error, be it the server's or libpq's own. Read when the exchange is over, and only if there is one.
+    var failure: ServerResult?
 
     /// The answers: one, but for scripts.
     var results: [ServerResult] = []
@@ -56,15 +53,8 @@ struct Exchange {
             PQclear(result)
         default:
             // The first error is the cause; a lost connection adds its own after it.
-            if failure == nil, complaint == nil {
-                let diagnostics = ServerDiagnostics(result)
-                if diagnostics.sqlState == nil {
-                    complaint = diagnostics.message
-                } else {
-                    failure = diagnostics
-                }
-            }
-            PQclear(result)
+            let error = ServerResult(owning: result, host: host)
+            if failure == nil { failure = error }
         }
     }
 }

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// The parameters of one statement as C strings, in memory that is kept for the next statement.
 ///
 /// libpq copies them while it sends, so one buffer per connection is enough. Touched by the connection's owner only.
@@ -35,16 +43,11 @@ final class ParameterBuffer {
                 continue
             }
             let start = bytes + used
-            let hasNUL = text.withUTF8 { utf8 in
-                utf8.withMemoryRebound(to: CChar.self) { characters in
-                    if let source = characters.baseAddress {
-                        start.update(from: source, count: characters.count)
-                    }
-                    used += characters.count
-                    return characters.contains(0)
-                }
+            text.withUTF8 { utf8 in
+                if let source = utf8.baseAddress { memcpy(start, source, utf8.count) }
+                used += utf8.count
             }
-            if hasNUL { return index }
+            if text.containsNUL { return index }
             bytes[used] = 0
             used += 1
             pointers[index] = UnsafePointer(start)
@@ -77,6 +80,17 @@ final class ParameterBuffer {
             byteCapacity = max(needed, 512)
             bytes = .allocate(capacity: byteCapacity)
             bytes?.initialize(repeating: 0, count: byteCapacity)
+        }
+    }
+}
+
+extension String {
+    /// True if the string contains U+0000, which ends a C string.
+    var containsNUL: Bool {
+        var copy = self
+        return copy.withUTF8 { utf8 in
+            guard let start = utf8.baseAddress else { return false }
+            return memchr(start, 0, utf8.count) != nil
         }
     }
 }

@@ -46,9 +46,10 @@ final class Resolver: Sendable {
         let now = ContinuousClock.now
         let patience = known == nil ? deadline : now + max(.zero, deadline - now) / 4
         let waiter = ResolverWaiter()
+        // First: whatever ends the wait takes the waiter off the list.
+        enlist(waiter, for: host)
         let timer = loop.schedule(at: patience) { self.end(waiter, of: host, .failure(.timedOut)) }
         defer { loop.cancel(timer) }
-        enlist(waiter, for: host)
         let answer = await withTaskCancellationHandler {
             await waiter.answer()
         } onCancel: {

@@ -35,6 +35,9 @@ final class ServerResult: @unchecked Sendable {
         PQclear(result)
     }
 
+    /// What an error result says.
+    var diagnostics: ServerDiagnostics { ServerDiagnostics(result) }
+
     var commandTag: String {
         String(cString: PQcmdStatus(result))
     }

@@ -26,6 +26,7 @@ extension LocalCluster {
                 nodes: try configuration.nodes(layout: layout),
                 layout: layout,
                 watchdog: watchdog,
+                directory: nil,
                 primaryName: "node1"
             )
             try await cluster.build(configuration, sharing: true)

@@ -95,6 +95,35 @@ enum Files {
         }
     }
 
+    /// Whether it was made; false if it was there.
+    static func makeFolderIfMissing(_ path: String) throws(LocalClusterError) -> Bool {
+        if mkdir(path, 0o755) == 0 { return true }
+        var status = stat()
+        guard errno == EEXIST, stat(path, &status) == 0 else { throw self.failure("make the folder", path, errno) }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw self.failure("make the folder", path, ENOTDIR) }
+        return false
+    }
+
+    /// All folders on the way to a path, outermost first, the path itself last.
+    static func pathsTo(_ path: String) -> [String] {
+        var paths: [String] = []
+        var current = path.hasPrefix("/") ? "" : "."
+        for part in path.split(separator: "/") {
+            current += "/" + part
+            paths.append(current)
+        }
+        return paths
+    }
+
+    static func removeFile(_ path: String) throws(LocalClusterError) {
+        guard unlink(path) == 0 || errno == ENOENT else { throw self.failure("remove", path, errno) }
+    }
+
+    /// False if there is something in it, or it is not there.
+    static func removeEmptyFolder(_ path: String) -> Bool {
+        rmdir(path) == 0
+    }
+
     static func remove(_ path: String) throws(LocalClusterError) {
         let result = testkit_remove(path)
         guard result >= 0 else { throw self.failure("remove", path, -result) }

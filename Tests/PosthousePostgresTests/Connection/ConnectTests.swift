@@ -101,46 +101,61 @@ import Testing
         }
     }
 
-    @Test func anotherAddressOfTheNameIsTriedWhileTimeIsLeft() async throws {
+    /// Connects to a name that has these addresses.
+    private func connectByName(
+        to addresses: [String],
+        port: Int,
+        loop: EventLoop,
+        within limit: Duration
+    ) async throws -> DatabaseConnection {
+        let parameters = try ConnectionParameters("postgresql://postgres@db.test:\(port)/postgres?sslmode=disable")
+        return try await DatabaseConnection.connect(
+            to: parameters.hosts[0],
+            parameters: parameters,
+            options: SessionOptions(),
+            loop: loop,
+            deadline: .now + limit,
+            events: nil,
+            resolver: Resolver { _ in .success(addresses) }
+        )
+    }
+
+    @Test func anotherAddressOfTheNameIsTried() async throws {
         let node = try await TestServer.node
-        let silent = try TestListener(.silent, address: "127.0.0.2", port: node.port)
-        defer { silent.stop() }
-        let parameters = try ConnectionParameters("postgresql://postgres@db.test:\(node.port)/postgres?sslmode=disable")
+        let closing = try TestListener(.close, address: "127.0.0.2", port: node.port)
+        defer { closing.stop() }
         try await withLoop { loop in
-            let connection = try await DatabaseConnection.connect(
-                to: parameters.hosts[0],
-                parameters: parameters,
-                options: SessionOptions(),
-                loop: loop,
-                deadline: .now + .seconds(10),
-                events: nil,
-                resolver: Resolver { _ in .success(["127.0.0.2", "127.0.0.1"]) }
-            )
+            let addresses = ["127.0.0.2", "127.0.0.1"]
+            let connection = try await connectByName(to: addresses, port: node.port, loop: loop, within: .seconds(20))
             defer { connection.close() }
             #expect(try await connection.query("SELECT 1").one().decode(Int.self) == 1)
         }
     }
 
-    @Test func everyAddressThatFailedIsInTheError() async throws {
-        let closed = try TestListener(.close, address: "127.0.0.2")
-        defer { closed.stop() }
-        let parameters = try ConnectionParameters("postgresql://postgres@db.test:\(closed.port)/x?sslmode=disable")
-        let error = try await withLoop { loop in
-            try await databaseError {
-                try await DatabaseConnection.connect(
-                    to: parameters.hosts[0],
-                    parameters: parameters,
-                    options: SessionOptions(),
-                    loop: loop,
-                    deadline: .now + .seconds(20),
-                    events: nil,
-                    resolver: Resolver { _ in .success(["127.0.0.2", "127.0.0.3"]) }
-                )
+    @Test func everyAddressHasItsShareOfTheTime() async throws {
+        let silent = try TestListener(.silent)
+        defer { silent.stop() }
+        try await withLoop { loop in
+            let addresses = ["127.0.0.1", "127.0.0.1", "127.0.0.1"]
+            let error = try await databaseError {
+                try await connectByName(to: addresses, port: silent.port, loop: loop, within: .milliseconds(300))
             }
+            #expect(error.attempts.map(\.code) == [.timedOut, .timedOut, .timedOut])
         }
-        #expect(error.attempts.map(\.code) == [.connectionLost, .connectionRefused])
-        #expect(error.code == .connectionRefused)
-        #expect("\(error)".contains("127.0.0.2") && "\(error)".contains("127.0.0.3"))
+    }
+
+    @Test func everyAddressThatFailedIsInTheError() async throws {
+        let closing = try TestListener(.close, address: "127.0.0.2")
+        defer { closing.stop() }
+        try await withLoop { loop in
+            let addresses = ["127.0.0.2", "127.0.0.3"]
+            let error = try await databaseError {
+                try await connectByName(to: addresses, port: closing.port, loop: loop, within: .seconds(20))
+            }
+            #expect(error.attempts.map(\.code) == [.connectionLost, .connectionRefused])
+            #expect(error.code == .connectionRefused)
+            #expect("\(error)".contains("127.0.0.2") && "\(error)".contains("127.0.0.3"))
+        }
     }
 
     // MARK: What the server refuses

@@ -176,6 +176,9 @@ import Testing
                 let refused = try await databaseError { try await connection.execute("CREATE TABLE t (i int)") }
                 #expect(refused.sqlState == .readOnlySQLTransaction && events.all == [.readOnly])
                 try await replica.promote()
+                try await eventually("the promotion is complete") {
+                    try await replica.value(of: "SELECT pg_is_in_recovery()") == "f"
+                }
                 _ = try await connection.query("SELECT 1")
                 #expect(connection.inHotStandby == false)
                 #expect(events.all == [.readOnly, .inHotStandby(false)])

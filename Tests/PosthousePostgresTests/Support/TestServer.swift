@@ -12,7 +12,8 @@ enum TestServer {
     private static let cluster = Task {
         try await LocalCluster.start(
             LocalCluster.Configuration(
-                settings: ["max_connections": "60", "max_prepared_transactions": "4"],
+                // Statements that were broken off go on for a while without their client.
+                settings: ["max_connections": "300", "client_connection_check_interval": "100ms"],
                 hostBasedAuthentication: [
                     "host all alice 127.0.0.1/32 scram-sha-256",
                     "host all bob 127.0.0.1/32 password",
