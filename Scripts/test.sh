@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 : "${SWIFT:=swift}"
-: "${TARGETS:=$(ls Tests)}"
+: "${TARGETS:=$(cd Tests && echo *Tests)}"
 
 $SWIFT build --build-tests "$@"
 failed=""

@@ -53,7 +53,9 @@ enum BadEndpoint: String, CaseIterable, Sendable {
     /// A connection string that leads there, by way of a proxy.
     func connectionString(through proxy: FaultProxy) async throws -> String {
         if let fault { try await proxy.apply(fault) }
-        func string(_ user: String = "app", database: String = "postgres", _ parameters: [String: String] = [:]) -> String {
+        func string(_ user: String = "app", database: String = "postgres", _ parameters: [String: String] = [:])
+            -> String
+        {
             proxy.dsn(user: user, database: database, password: Self.password, parameters: parameters)
         }
         return switch self {

@@ -25,7 +25,9 @@ extension RealServers {
                     let logged = try log(of: old).utf8.count
                     try await old.start()
                     let before = try await old.value(of: "SELECT count(*) FROM ledger")
-                    try await eventually("the old primary is quarantined") { host(0, of: cluster).state == .quarantined }
+                    try await eventually("the old primary is quarantined") {
+                        host(0, of: cluster).state == .quarantined
+                    }
                     try await application.work(writes: 200, reads: 200)
 
                     let snapshot = cluster.snapshot()
@@ -54,7 +56,9 @@ extension RealServers {
                     throw error
                 }
                 #expect(application.ledger.failures.allSatisfy { $0.isTyped })
-                #expect(application.ledger.acknowledged.allSatisfy { $0.host == old.address || $0.host == heir.address })
+                #expect(
+                    application.ledger.acknowledged.allSatisfy { $0.host == old.address || $0.host == heir.address }
+                )
                 let reckoning = try await application.reckon(with: heir)
                 #expect(reckoning.duplicates == [] && reckoning.torn == [])
                 await cluster.close()

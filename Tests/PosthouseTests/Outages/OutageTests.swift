@@ -25,8 +25,12 @@ extension RealServers {
                 #expect(error?.hosts.allSatisfy { $0.reason?.contains("refused") == true } == true)
 
                 // Who waits is served as soon as there is somebody to serve.
-                async let write = cluster.write(timeout: .seconds(30)) { try await $0.queryValue("SELECT 1", as: Int.self) }
-                async let read = cluster.read(timeout: .seconds(30)) { try await $0.queryValue("SELECT 2", as: Int.self) }
+                async let write = cluster.write(timeout: .seconds(30)) {
+                    try await $0.queryValue("SELECT 1", as: Int.self)
+                }
+                async let read = cluster.read(timeout: .seconds(30)) {
+                    try await $0.queryValue("SELECT 2", as: Int.self)
+                }
                 for node in servers.nodes { try await node.start() }
                 #expect(try await write == 1)
                 #expect(try await read == 2)

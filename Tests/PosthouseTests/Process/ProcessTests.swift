@@ -11,7 +11,8 @@ extension RealServers {
         @Test func aProcessThatWasStoppedUnderLoadThrowsNoHostOut() async throws {
             let servers = try await SharedServers.get()
             let arguments = [
-                "load", servers.dsn(), "--json", "--seconds", "8", "--clients", "8", "--role", "any", "--query", "SELECT 1",
+                "load", servers.dsn(), "--json", "--seconds", "8", "--clients", "8", "--role", "any", "--query",
+                "SELECT 1",
             ]
             try await Child.running("posthouse", arguments) { child in
                 for node in servers.nodes {

@@ -43,10 +43,12 @@ extension RealServers {
             try await cluster.ready()
             var hosts: Set<String> = []
             for _ in 0..<200 where hosts.count < 3 {
-                hosts.insert(try await cluster.withAnyHost { db in
-                    _ = try await db.query("SELECT 1")
-                    return db.host
-                })
+                hosts.insert(
+                    try await cluster.withAnyHost { db in
+                        _ = try await db.query("SELECT 1")
+                        return db.host
+                    }
+                )
             }
             #expect(hosts == Set(servers.nodes.map(\.address)))
             await cluster.close()

@@ -133,7 +133,9 @@ extension Application {
 
     /// To be called when the application has stopped.
     func reckon(with node: LocalNode) async throws -> Reckoning {
-        let rows = try await node.query("SELECT id FROM ledger").compactMap { $0.first.flatMap { $0 }.flatMap { Int($0) } }
+        let rows = try await node.query("SELECT id FROM ledger").compactMap {
+            $0.first.flatMap { $0 }.flatMap { Int($0) }
+        }
         var found: [Int: Int] = [:]
         for id in rows { found[id, default: 0] += 1 }
         let told = Set(ledger.acknowledged.map(\.id))

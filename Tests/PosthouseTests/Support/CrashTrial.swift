@@ -36,7 +36,8 @@ struct CrashTrial {
         var description: String {
             let kinds = failures.reduce(into: [:]) { $0[$1.label, default: 0] += 1 }
                 .sorted { $0.key < $1.key }.map { "\($1) x \($0)" }
-            return "\(crash): first write \(gap.milliseconds) ms after it was possible, \(outage.milliseconds) ms after "
+            return
+                "\(crash): first write \(gap.milliseconds) ms after it was possible, \(outage.milliseconds) ms after "
                 + "the crash; \(reckoning); errors: \(kinds.isEmpty ? "none" : kinds.joined(separator: "; "))"
         }
     }
