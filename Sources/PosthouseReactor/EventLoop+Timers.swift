@@ -84,23 +84,13 @@ extension EventLoop {
         return next < known
     }
 
-    /// What ``fireTimers(_:)`` may fire: timers due by then, and inserted before this was made.
-    struct DueTimers {
-        fileprivate let now: Ticks
-        fileprivate let serial: UInt64
-    }
-
-    /// - Returns: nil if no timer is due.
-    func dueTimers(now: Ticks) -> DueTimers? {
-        guard nextTimer.load(ordering: .acquiring) <= now else { return nil }
-        return DueTimers(now: now, serial: timers.withLock { $0.nextSerial })
-    }
-
-    /// Fires timers one at a time, so that one action can still cancel another. On the loop's thread only.
-    func fireTimers(_ due: DueTimers) {
+    /// Fires what is due, one at a time, so that one action can still cancel another. On the loop's thread only.
+    ///
+    /// Ends, whatever the actions schedule: that is due after `now`.
+    func fireTimers(now: Ticks) {
         while true {
             let next = timers.withLock { heap in
-                let next = heap.popDue(now: due.now, insertedBefore: due.serial)
+                let next = heap.popDue(now: now)
                 updateNextTimer(heap)
                 return next
             }
