@@ -58,6 +58,7 @@ extension RealServers {
                 let error = await #expect(throws: DatabaseError.self) { try await running.value }
                 #expect(error?.code == .terminated)
             }
+            try await endSleepers(on: servers)
             try await nothingIsLeft(on: servers)
         }
 
@@ -88,10 +89,7 @@ extension RealServers {
                 let error = await #expect(throws: ClusterError.self) { try await waiting.value }
                 #expect(error?.code == .closed)
             }
-            // The server notices only when it writes: the statements themselves go on until then.
-            try await servers.primary.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"
-            )
+            try await endSleepers(on: servers)
             try await nothingIsLeft(on: servers)
         }
 
@@ -123,6 +121,16 @@ extension RealServers {
                 try await loops.waitUntilEmpty()
             }
             try await nothingIsLeft(on: servers)
+        }
+
+        /// A server notices that its client is gone only when it writes: the statements themselves go on until then.
+        private func endSleepers(on servers: LocalCluster) async throws {
+            try await servers.primary.query(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE application_name = '\(Self.name)' AND query LIKE '%pg_sleep(600)%'
+                """
+            )
         }
 
         /// Neither here nor there.

@@ -63,7 +63,8 @@ enum BadEndpoint: String, CaseIterable, Sendable {
         case .unknownRole: string("nobody")
         case .missingDatabase: string(database: "nowhere")
         case .withoutTLS: string("app", ["sslmode": "require"])
-        case .untrustedCertificate: string("tls", ["sslmode": "verify-full", "sslrootcert": "system"])
+        case .untrustedCertificate:
+            string("tls", ["sslmode": "verify-full", "sslrootcert": "/etc/ssl/certs/ca-certificates.crt"])
         default: string()
         }
     }

@@ -21,21 +21,22 @@ extension RealServers {
             }
         }
 
-        /// `POSTHOUSE_TEST_FAILOVERS=20` freezes a primary so many times and prints the distribution.
-        @Test(.enabled(if: freezesToMeasure > 0), .timeLimit(.minutes(30)))
-        func theTimeUntilAFrozenPrimaryIsLeftIsMeasured() async throws {
+        /// `POSTHOUSE_TEST_FAILOVERS=20` freezes a primary so many times and prints the distribution: with readers, whose
+        /// connections see the promotion, and without, when only silence tells.
+        @Test(.enabled(if: freezesToMeasure > 0), .timeLimit(.minutes(30)), arguments: [2, 0])
+        func theTimeUntilAFrozenPrimaryIsLeftIsMeasured(_ readers: Int) async throws {
             var resumed: [Duration] = []
             for _ in 0..<freezesToMeasure {
                 try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
                     let cluster = try PostgresCluster(servers.dsn())
-                    let outcome = try await FreezeTrial(servers: servers, cluster: cluster).run()
+                    let outcome = try await FreezeTrial(servers: servers, cluster: cluster, readers: readers).run()
                     await cluster.close()
                     print(outcome)
                     #expect(outcome.sentAfterThaw.isEmpty && outcome.duplicates.isEmpty && outcome.untyped.isEmpty)
                     resumed.append(outcome.resumed)
                 }
             }
-            print(Distribution(of: "first write after the freeze, promoted at once", resumed))
+            print(Distribution(of: "\(readers) readers: first write after the freeze, promoted at once", resumed))
         }
 
         @Test func aFreezeThatNobodyUsesHeals() async throws {

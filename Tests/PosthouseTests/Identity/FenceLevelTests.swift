@@ -24,7 +24,8 @@ extension RealServers {
         ) async throws {
             let setUp = ["CREATE ROLE app LOGIN", Application.table, "GRANT ALL ON ledger TO app"] + refusals
             try await LocalCluster.withCluster(.init(replicas: 1, setUp: setUp)) { servers in
-                let cluster = try PostgresCluster(servers.dsn(user: "app"))
+                let configuration = ClusterConfiguration(fallbackPrimary: true)
+                let cluster = try PostgresCluster(servers.dsn(user: "app"), configuration: configuration)
                 try await cluster.ready()
                 #expect(cluster.snapshot().fenceLevel == level)
                 #expect(cluster.snapshot().hosts.map(\.role) == [.primary, .replica])

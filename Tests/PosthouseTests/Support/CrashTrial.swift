@@ -26,6 +26,8 @@ struct CrashTrial {
         var crash: Crash
         /// From the moment a tight loop on a warm connection could write, to the application's first write.
         var gap: Duration
+        /// The part of it until the cluster knew the new primary.
+        var election: Duration
         /// From the crash to the application's first write.
         var outage: Duration
         var reckoning: Application.Reckoning
@@ -37,8 +39,9 @@ struct CrashTrial {
             let kinds = failures.reduce(into: [:]) { $0[$1.label, default: 0] += 1 }
                 .sorted { $0.key < $1.key }.map { "\($1) x \($0)" }
             return
-                "\(crash): first write \(gap.milliseconds) ms after it was possible, \(outage.milliseconds) ms after "
-                + "the crash; \(reckoning); errors: \(kinds.isEmpty ? "none" : kinds.joined(separator: "; "))"
+                "\(crash): first write \(gap.milliseconds) ms after it was possible (election \(election.milliseconds) "
+                + "ms), \(outage.milliseconds) ms after the crash; \(reckoning); "
+                + "errors: \(kinds.isEmpty ? "none" : kinds.joined(separator: "; "))"
         }
     }
 
@@ -51,10 +54,11 @@ struct CrashTrial {
         let (primary, heir) = (servers.primary, servers.replicas[0])
         try await replicateSynchronously(from: primary, to: heir)
         try await cluster.ready()
+        let events = cluster.events
         let application = Application(on: cluster, writers: writers, readers: readers)
         let outcome: Outcome
         do {
-            try await application.work(writes: 100)
+            try await application.work(writes: 100, reads: min(readers, 1))
             let reference = try await WarmReference(heir)
             let crashed = ContinuousClock.now
             try await crash.strike(primary)
@@ -67,11 +71,13 @@ struct CrashTrial {
                 application.ledger.first(on: heir.address, after: crashed) != nil
             }
             let first = try #require(application.ledger.first(on: heir.address, after: crashed))
-            try await application.work(writes: 100)
+            let elected = await Self.election(of: heir, in: events)
+            try await application.work(writes: 100, reads: min(readers, 1))
             await application.stop()
             outcome = Outcome(
                 crash: crash,
                 gap: possible.duration(to: first),
+                election: possible.duration(to: elected ?? first),
                 outage: crashed.duration(to: first),
                 reckoning: try await application.reckon(with: heir),
                 failures: application.ledger.failures + application.reads.failures
@@ -88,10 +94,19 @@ struct CrashTrial {
     func restore() async throws {
         let primary = servers.primary
         try await primary.query("TRUNCATE ledger")
-        for node in servers.replicas where try await node.status().state == .down {
-            try await node.rejoin(following: primary)
-        }
+        // A replica that was ahead of the heir cannot follow it, and nobody says so: all are made anew.
+        for node in servers.replicas { try await node.rejoin(following: primary) }
         for node in servers.replicas { try await node.waitUntilStreaming(from: primary) }
+    }
+
+    private static func election(
+        of heir: LocalNode,
+        in events: AsyncStream<ClusterEvent>
+    ) async -> ContinuousClock.Instant? {
+        for await event in events where event.host == heir.address {
+            if case .primaryElected = event.kind { return event.at }
+        }
+        return nil
     }
 
     /// No acknowledged write can be lost then. The heir itself must not wait for anybody when it is promoted.

@@ -30,14 +30,15 @@ struct FreezeTrial {
 
     var servers: LocalCluster
     var cluster: PostgresCluster
+    var readers = 2
 
     func run() async throws -> Outcome {
         let (frozen, heir) = (servers.primary, servers.replicas[0])
         try await cluster.ready()
-        let application = Application(on: cluster)
+        let application = Application(on: cluster, readers: readers)
         let outcome: Outcome
         do {
-            try await application.work(writes: 100)
+            try await application.work(writes: 100, reads: min(readers, 1))
             let reference = try await WarmReference(heir)
             let began = ContinuousClock.now
             try await frozen.pause()
@@ -49,12 +50,12 @@ struct FreezeTrial {
             }
             let first = try #require(application.ledger.first(on: heir.address, after: began))
             try await servers.repoint(to: heir)
-            try await application.work(writes: 100)
+            try await application.work(writes: 100, reads: min(readers, 1))
             try await frozen.resume()
             try await eventually("the thawed server is quarantined") {
                 cluster.snapshot().hosts.first { $0.host == frozen.address }?.state == .quarantined
             }
-            try await application.work(writes: 100)
+            try await application.work(writes: 100, reads: min(readers, 1))
             await application.stop()
             let told = Set(application.ledger.acknowledged.filter { $0.host == frozen.address }.map { $0.id })
             let doubtful = application.ledger.doubtful

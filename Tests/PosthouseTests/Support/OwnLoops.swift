@@ -39,12 +39,16 @@ struct OwnLoops: Sendable {
         )
     }
 
-    /// Waits until no socket is registered, no task waits and no timer is pending.
+    /// Waits until no socket is registered and no task waits for one.
     func waitUntilEmpty() async throws {
-        try await eventually("nothing is left on the event loops") {
-            (pooled.loops + [monitor]).map(\.statistics).allSatisfy {
-                $0.registrations == 0 && $0.waitingContinuations == 0 && $0.pendingTimers == 0 && $0.queuedJobs == 0
+        let loops = pooled.loops + [monitor]
+        do {
+            try await eventually("nothing is left on the event loops") {
+                loops.map(\.statistics).allSatisfy { $0.registrations == 0 && $0.waitingContinuations == 0 }
             }
+        } catch {
+            Issue.record("left on the loops: \(loops.map(\.statistics))")
+            throw error
         }
     }
 
