@@ -87,6 +87,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 random: random
             )
         }
+        // Before the first of them can bring evidence, which may call for all of them.
+        state.withLock { $0.monitors = monitors }
         var tasks = zip(monitors, links).map { monitor, link in
             Task(name: "posthouse monitor \(endpoints[link.host])", executorPreference: clock.executor) {
                 await monitor.run { check in link.core?.take(check, of: link.host) }
@@ -98,10 +100,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 await watch.run { watch in links[0].core?.listen(to: &watch) ?? false }
             }
         )
-        state.withLock { state in
-            state.monitors = monitors
-            state.tasks = tasks
-        }
+        state.withLock { $0.tasks = tasks }
     }
 
     // MARK: - Evidence

@@ -121,7 +121,7 @@ extension RealServers {
                     #expect(!text.contains(BadEndpoint.password) && !text.contains(BadEndpoint.wrong), "\(endpoint)")
                 }
                 try await loops.waitUntilEmpty()
-                #expect(OpenSockets.count(to: [proxy.port]) == 0, "\(endpoint) after close")
+                try await eventually("\(endpoint) after close") { OpenSockets.count(to: [proxy.port]) == 0 }
                 try await terminateAndDrop(loops, connectionString, proxy)
             }
             await proxy.close()
@@ -142,13 +142,13 @@ extension RealServers {
                 #expect(error?.code == .closed)
             }
             try await loops.waitUntilEmpty()
-            #expect(OpenSockets.count(to: [proxy.port]) == 0, "after terminate")
+            try await eventually("after terminate") { OpenSockets.count(to: [proxy.port]) == 0 }
             do {
                 let dropped = try loops.cluster(connectionString)
                 #expect(dropped.snapshot().hosts.count == 1)
             }
             try await loops.waitUntilEmpty()
-            #expect(OpenSockets.count(to: [proxy.port]) == 0, "after dropping it")
+            try await eventually("after dropping it") { OpenSockets.count(to: [proxy.port]) == 0 }
         }
 
         @Test func goodHostsServeWhateverTheOthersDo() async throws {
