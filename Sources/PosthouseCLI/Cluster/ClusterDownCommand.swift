@@ -23,7 +23,7 @@ struct ClusterDownCommand: AsyncParsableCommand {
             let cluster = try await LocalCluster.open(at: options.directory)
             try await cluster.shutdown()
             return "The cluster is gone."
-        } catch where error.code == .notACluster {
+        } catch  where error.code == .notACluster {
             return "\(error.message) Nothing to do."
         }
     }

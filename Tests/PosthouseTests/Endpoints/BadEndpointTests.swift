@@ -99,6 +99,8 @@ extension RealServers {
         private func tryOut(_ endpoint: BadEndpoint, _ node: LocalNode) async throws {
             let proxy = try FaultProxy(to: node)
             let connectionString = try await endpoint.connectionString(through: proxy)
+            // An unreachable proxy keeps its own queue full.
+            let others = OpenSockets.count(to: [proxy.port])
             try await OwnLoops.lent { loops in
                 let cluster = try loops.cluster(connectionString)
                 let log = EventLog(of: cluster)
@@ -121,8 +123,8 @@ extension RealServers {
                     #expect(!text.contains(BadEndpoint.password) && !text.contains(BadEndpoint.wrong), "\(endpoint)")
                 }
                 try await loops.waitUntilEmpty()
-                try await eventually("\(endpoint) after close") { OpenSockets.count(to: [proxy.port]) == 0 }
-                try await terminateAndDrop(loops, connectionString, proxy)
+                try await eventually("\(endpoint) after close") { OpenSockets.count(to: [proxy.port]) <= others }
+                try await terminateAndDrop(loops, connectionString, proxy, others: others)
             }
             await proxy.close()
         }
@@ -130,7 +132,8 @@ extension RealServers {
         private func terminateAndDrop(
             _ loops: OwnLoops,
             _ connectionString: String,
-            _ proxy: FaultProxy
+            _ proxy: FaultProxy,
+            others: Int
         ) async throws {
             // In the midst of connecting, with somebody waiting.
             do {
@@ -142,13 +145,13 @@ extension RealServers {
                 #expect(error?.code == .closed)
             }
             try await loops.waitUntilEmpty()
-            try await eventually("after terminate") { OpenSockets.count(to: [proxy.port]) == 0 }
+            try await eventually("after terminate") { OpenSockets.count(to: [proxy.port]) <= others }
             do {
                 let dropped = try loops.cluster(connectionString)
                 #expect(dropped.snapshot().hosts.count == 1)
             }
             try await loops.waitUntilEmpty()
-            try await eventually("after dropping it") { OpenSockets.count(to: [proxy.port]) == 0 }
+            try await eventually("after dropping it") { OpenSockets.count(to: [proxy.port]) <= others }
         }
 
         @Test func goodHostsServeWhateverTheOthersDo() async throws {
