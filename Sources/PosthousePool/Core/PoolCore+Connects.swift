@@ -2,12 +2,13 @@
 
 import Synchronization
 
-// Connects and the alarm: the core's own tasks. They are detached, so that they keep nothing of the request that caused them.
+// Connects and the alarm: the core's own tasks. They are detached, so that they keep nothing of the request that caused
+// them, and of high priority, because requests of any priority wait for them.
 
 extension PoolCore {
     func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence) {
         let slot = PoolSlot(id: id, fence: fence, core: self)
-        let task = Task.detached { [self] in
+        let task = Task.detached(priority: .high) { [self] in
             let began = time.now
             do {
                 let occupant = try await opener.open(slot)
@@ -73,7 +74,7 @@ extension PoolCore {
 
 extension PoolCore {
     func setAlarm(_ number: Int, at deadline: Instant) {
-        let task = Task.detached { [weak self, time] in
+        let task = Task.detached(priority: .high) { [weak self, time] in
             guard (try? await time.sleep(until: deadline)) != nil else { return }
             self?.ring(number)
         }

@@ -6,11 +6,11 @@ import Testing
 
 /// Random sequences of everything that can happen to a pool, against what must always hold.
 ///
-/// `POSTHOUSE_TEST_SEED=n` replays one walk; `POSTHOUSE_TEST_SEEDS=n` walks n times (default 300).
+/// `POSTHOUSE_TEST_SEED=n` replays one walk; `POSTHOUSE_TEST_SEEDS=n` walks n times (default 100).
 @Suite(.timeLimit(.minutes(10)))
 struct MachineWalkTests {
     @Test func nothingIsEverLostWhateverHappens() {
-        let seeds = Seeds.fromEnvironment(default: 300)
+        let seeds = Seeds.fromEnvironment(default: 100)
         for seed in seeds {
             let walk = Self.walk(seed)
             guard Self.firstViolation(seed, walk) != nil else { continue }

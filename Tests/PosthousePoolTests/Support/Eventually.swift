@@ -14,7 +14,8 @@ func eventually(
             Issue.record("never: \(what)", sourceLocation: sourceLocation)
             throw NeverHappened(what: what)
         }
-        await Task.yield()
+        // A pause, and not only a yield: many tests wait at the same time, on few threads.
+        try await Task.sleep(for: .milliseconds(1))
     }
 }
 

@@ -34,6 +34,13 @@ struct TestPool: Sendable {
         return holder
     }
 
+    /// Whether a connection is idle, found out by taking it (and giving it back).
+    func takesAtOnce() throws -> Bool {
+        guard let lease = try pool.tryAcquire() else { return false }
+        try lease.release()
+        return true
+    }
+
     /// So many idle connections.
     func warmUp(_ count: Int) async throws {
         var holders: [Holder] = []

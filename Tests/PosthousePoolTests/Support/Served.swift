@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// Who was served, in what order.
+final class Served: Sendable {
+    private let list = Mutex<[Int]>([])
+
+    var order: [Int] { list.withLock { $0 } }
+
+    func note(_ index: Int) { list.withLock { $0.append(index) } }
+}
