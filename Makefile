@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 SWIFT ?= swift
-# The parts that need no server; these also run under ThreadSanitizer.
-SERVERLESS = PosthouseReactorTests PosthousePoolTests PosthouseClusterTests
+# These run under ThreadSanitizer. It does not see the ordering of Synchronization.Mutex once it is contended, so parts
+# that share state through one are not among them; the reactor tells it.
+SANITIZED = PosthouseReactorTests PosthousePoolTests
 
 .PHONY: all setup demo test test-tsan bench format lint clean
 
@@ -22,9 +23,9 @@ demo: setup
 test: setup
 	@Scripts/test.sh
 
-## The parts without servers under ThreadSanitizer.
+## The reactor and the pool under ThreadSanitizer.
 test-tsan: setup
-	@TARGETS="$(SERVERLESS)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
+	@TARGETS="$(SANITIZED)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
 
 ## SELECT 1 through the whole manager beside its peers, in one run.
 bench: setup
