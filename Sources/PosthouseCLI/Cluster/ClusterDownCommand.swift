@@ -23,7 +23,8 @@ struct ClusterDownCommand: AsyncParsableCommand {
             let cluster = try await LocalCluster.open(at: options.directory)
             try await cluster.shutdown()
             return "The cluster is gone."
-        } catch  where error.code == .notACluster {
+        } catch {
+            guard error.code == .notACluster else { throw error }
             return "\(error.message) Nothing to do."
         }
     }

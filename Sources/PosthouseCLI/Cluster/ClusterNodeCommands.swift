@@ -22,8 +22,12 @@ struct ClusterPromoteCommand: AsyncParsableCommand {
         try await options.perform("promote") {
             let cluster = try await options.open()
             let node = try await chosen(of: cluster)
-            try await cluster.failOver(to: node)
-            Console.remark("\(node.name) is the primary.")
+            if node === cluster.primary, try await node.status().state == .up {
+                Console.remark("\(node.name) is the primary already.")
+            } else {
+                try await cluster.failOver(to: node)
+                Console.remark("\(node.name) is the primary.")
+            }
             try await options.show(cluster)
         }
     }

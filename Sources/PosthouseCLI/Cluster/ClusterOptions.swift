@@ -46,8 +46,14 @@ struct ClusterOptions: ParsableArguments {
         } catch let error as ValidationError {
             throw error
         } catch {
-            Console.remark("posthouse cluster \(command): \(error)")
-            throw (error as? LocalClusterError)?.code == .noSuchNode ? ExitCode.badUsage : ExitCode.failed
+            guard let error = error as? LocalClusterError else {
+                Console.remark("posthouse cluster \(command): \(error)")
+                throw ExitCode.failed
+            }
+            let node = error.node.map { "\($0): " } ?? ""
+            Console.remark("posthouse cluster \(command): \(node)\(error.message)")
+            if let log = error.log, !log.isEmpty { Console.remark("The end of its log:\n\(log)") }
+            throw error.code == .noSuchNode ? ExitCode.badUsage : ExitCode.failed
         }
     }
 

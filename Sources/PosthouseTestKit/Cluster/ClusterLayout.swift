@@ -61,7 +61,7 @@ struct ClusterLayout: Sendable {
     }
 
     /// `postgresql.conf` of one node, whole.
-    func settingsFile(for node: String, port: Int) -> String {
+    func settingsFile(for node: String, port: Int, majorVersion: Int) -> String {
         var values: [String: String] = [
             "listen_addresses": "127.0.0.1",
             "port": "\(port)",
@@ -72,7 +72,6 @@ struct ClusterLayout: Sendable {
             "hot_standby": "on",
             "max_wal_senders": "20",
             "max_replication_slots": "20",
-            "wal_keep_size": "256MB",
             // A replica notices a dead, silent or new primary soon.
             "wal_receiver_timeout": "2s",
             "wal_receiver_status_interval": "1s",
@@ -85,6 +84,7 @@ struct ClusterLayout: Sendable {
             "timezone": "UTC",
             "lc_messages": "C",
         ]
+        if majorVersion >= 13 { values["wal_keep_size"] = "256MB" } else { values["wal_keep_segments"] = "16" }
         if !self.durable { values["fsync"] = "off" }
         if self.tls {
             values["ssl"] = "on"

@@ -16,6 +16,9 @@ struct ClusterRecord: Codable {
     var version = 1
     /// Where the servers' files are: within the directory, or in the temporary one if their user cannot go there.
     var folder: String
+    /// Whom the servers run as.
+    var user: UInt32
+    var group: UInt32
     /// The directories that were made for the cluster, outermost first; they are removed with it.
     var directories: [String]
     var binaries: String
@@ -32,6 +35,9 @@ struct ClusterRecord: Codable {
     static func read(from directory: String) throws(LocalClusterError) -> ClusterRecord {
         let path = self.path(in: directory)
         guard let bytes = Files.contents(of: path) else {
+            if Files.exists(path) {
+                throw LocalClusterError(.recordUnreadable, "\(path) cannot be read. Was it made by another user?")
+            }
             throw LocalClusterError(.notACluster, "There is no cluster in \(directory).")
         }
         let record: ClusterRecord

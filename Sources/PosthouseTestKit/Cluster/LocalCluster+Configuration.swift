@@ -50,6 +50,11 @@ extension LocalCluster {
             self.startTimeout = startTimeout
         }
 
+        /// Those by which the kit finds its servers.
+        private static let ownSettings: Set<String> = [
+            "port", "data_directory", "hba_file", "unix_socket_directories", "external_pid_file", "logging_collector",
+        ]
+
         func check() throws(LocalClusterError) {
             guard (0...15).contains(self.replicas) else {
                 throw LocalClusterError(
@@ -69,6 +74,9 @@ extension LocalCluster {
             for (name, value) in self.settings {
                 guard !name.isEmpty, name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" || $0 == "." }) else {
                     throw LocalClusterError(.invalidConfiguration, "\(name) is not the name of a setting.")
+                }
+                guard !Self.ownSettings.contains(name) else {
+                    throw LocalClusterError(.invalidConfiguration, "\(name) is set by the kit and cannot be changed.")
                 }
                 guard !value.contains("\n") else {
                     throw LocalClusterError(.invalidConfiguration, "The value of \(name) holds a line break.")

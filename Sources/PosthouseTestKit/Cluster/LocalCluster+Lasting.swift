@@ -81,7 +81,7 @@ extension LocalCluster {
         let layout = ClusterLayout(
             folder: record.folder,
             installation: PostgresInstallation(recorded: record.binaries),
-            user: try ServerUser.current(),
+            user: try ServerUser.recorded(record),
             settings: record.settings,
             hostBasedAuthentication: record.hostBasedAuthentication,
             tls: record.tls,
@@ -148,6 +148,8 @@ extension LocalCluster {
         guard let directory else { return }
         try ClusterRecord(
             folder: self.layout.folder,
+            user: self.layout.user.change?.user ?? ServerUser.callerUser,
+            group: self.layout.user.change?.group ?? ServerUser.callerGroup,
             directories: directory.made,
             binaries: self.layout.installation.binaryDirectory,
             nodes: self.nodes.map { ClusterRecord.Node(name: $0.name, port: $0.port) },

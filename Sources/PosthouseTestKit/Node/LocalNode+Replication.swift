@@ -19,7 +19,7 @@ extension LocalNode {
     public func promote(waiting: Bool = true, within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         guard self.role == .replica else {
-            throw self.failure(.notAReplica, "The node is a primary already: it cannot be promoted.")
+            throw LocalClusterError(.notAReplica, "It is a primary already: it cannot be promoted.", node: self.name)
         }
         let postmaster = try self.postmaster()
         // What `pg_ctl promote` does; unlike pg_promote() it takes no session.
@@ -57,10 +57,17 @@ extension LocalNode {
     /// with which replication can be slowed down and cut.
     public func follow(port: Int) async throws(LocalClusterError) {
         guard self.role == .replica else {
-            throw self.failure(.notAReplica, "The node is a primary: it follows nobody. Use rejoin(following:).")
+            throw LocalClusterError(.notAReplica, "It is a primary: only made anew can it follow.", node: self.name)
         }
         try self.writeReplicationSource(port: port)
-        if try await !self.pids().isEmpty { try await self.reload() }
+        guard try await !self.pids().isEmpty else { return }
+        if self.majorVersion >= 13 {
+            try await self.reload()
+        } else {
+            // PostgreSQL 12 reads this setting only when it starts.
+            try await self.stop()
+            try await self.start()
+        }
     }
 
     /// Makes the node anew as a replica of another node, with a base backup, whatever it was and did before: the way
@@ -142,7 +149,7 @@ extension LocalNode {
     /// Writes the node's configuration; with a port to follow it is a replica, without one a primary.
     func writeConfiguration(following port: Int?) throws(LocalClusterError) {
         try Files.write(
-            self.layout.settingsFile(for: self.name, port: self.port),
+            self.layout.settingsFile(for: self.name, port: self.port, majorVersion: self.majorVersion),
             to: "\(self.dataDirectory)/postgresql.conf",
             for: self.layout.user
         )

@@ -125,6 +125,12 @@ public final class LocalNode: Sendable {
         try await offCooperativePool { [processes] () throws(LocalClusterError) in try processes.list() }
     }
 
+    /// 12 or higher.
+    var majorVersion: Int {
+        let text = Files.text(of: "\(self.dataDirectory)/PG_VERSION") ?? ""
+        return Int(text.prefix { $0.isNumber }) ?? 0
+    }
+
     func failure(_ code: LocalClusterError.Code, _ message: String) -> LocalClusterError {
         LocalClusterError(code, message, node: self.name, log: self.logTail())
     }

@@ -41,6 +41,13 @@ public struct PostgresInstallation: Sendable, Hashable {
         if let asked = environmentVariable("POSTHOUSE_PG_BINDIR") {
             return try PostgresInstallation(binaryDirectory: asked)
         }
+        return try self.found.get()
+    }
+
+    /// What is installed does not change while tests run, and looking for it starts a program.
+    private static let found = Result { () throws(LocalClusterError) in try Self.search() }
+
+    private static func search() throws(LocalClusterError) -> PostgresInstallation {
         let folders =
             [self.reportedByPgConfig].compactMap { $0 } + self.versioned("/usr/lib/postgresql", suffix: "/bin")
             + self.versioned("/usr", prefix: "pgsql-", suffix: "/bin")

@@ -24,6 +24,19 @@ struct ServerUser: Sendable, Equatable {
     var uid: uid_t { self.change?.user ?? uid_t.max }
     var gid: gid_t { self.change?.group ?? gid_t.max }
 
+    static var callerUser: uid_t { geteuid() }
+    static var callerGroup: gid_t { getegid() }
+
+    /// Whom the servers of a lasting cluster run as; only that user and root can tell its processes from others.
+    static func recorded(_ record: ClusterRecord) throws(LocalClusterError) -> ServerUser {
+        let caller = geteuid()
+        if caller == record.user { return ServerUser(name: "", change: nil) }
+        guard caller == 0 else {
+            throw LocalClusterError(.recordUnreadable, "The cluster was made by another user.")
+        }
+        return ServerUser(name: "", change: Change(user: record.user, group: record.group))
+    }
+
     static func current() throws(LocalClusterError) -> ServerUser {
         guard geteuid() == 0 else { return ServerUser(name: "", change: nil) }
         for name in ["postgres", "nobody"] {

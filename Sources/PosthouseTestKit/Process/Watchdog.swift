@@ -29,6 +29,9 @@ final class Watchdog: Sendable {
         var channel: Int32 = -1
         let process = testkit_watchdog(folder, user.uid, user.gid, &channel)
         guard process > 0 else {
+            if process == -ENOTSUP {
+                throw LocalClusterError(.unsupportedPlatform, "Local clusters run on Linux only.")
+            }
             let code: LocalClusterError.Code = process == -EEXIST ? .alreadyExists : .fileSystem
             throw LocalClusterError(code, "Could not make the folder \(folder): \(systemMessage(process)).")
         }

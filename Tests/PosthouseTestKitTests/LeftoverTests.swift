@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+@testable import PosthouseTestKit
+
+/// Whatever ends the process, its cluster ends too. The processes here are forks of the test binary (exit tests) that
+/// print what they started and die.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct LeftoverTests {
+    @Test func aKilledProcessLeavesNothing() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+            try await Doomed.start { _ in kill(getpid(), SIGKILL) }
+        }
+        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
+    }
+
+    @Test func anInterruptedProcessLeavesNothing() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
+            try await Doomed.start { _ in
+                signal(SIGINT, SIG_DFL)
+                kill(getpid(), SIGINT)
+            }
+        }
+        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
+    }
+
+    @Test func aProcessThatExitsWithoutShutdownLeavesNothing() async throws {
+        let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+            try await Doomed.start { _ in exit(0) }
+        }
+        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
+    }
+
+    @Test func aKilledProcessLeavesNothingOfFrozenAndOrphanedServersEither() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+            try await Doomed.start { cluster in
+                // The replica's children outlive their postmaster, because they are frozen.
+                try await cluster.nodes[1].pause()
+                let postmaster = try await cluster.nodes[1].status().pid ?? 0
+                kill(postmaster, SIGKILL)
+                kill(getpid(), SIGKILL)
+            }
+        }
+        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
+    }
+
+    @Test func aClusterThatIsLetGoOfLeavesNothing() async throws {
+        var cluster: LocalCluster? = try await LocalCluster.start()
+        let folder = try #require(cluster?.folder)
+        let user = try #require(cluster?.layout.user)
+        cluster = nil
+        #expect(try await waitUntilTrue { !Files.exists(folder) })
+        #expect(try ProcessFolder(path: folder, user: user).list().isEmpty)
+    }
+
+    @Test func aStartThatIsCancelledLeavesNothing() async throws {
+        let name = "posthouse-marker-\(getpid())"
+        let starting = Task {
+            try await LocalCluster.start(.init(replicas: 2, settings: ["update_process_title": name]))
+        }
+        starting.cancel()
+        await #expect(throws: LocalClusterError.self) { try await starting.value }
+    }
+}
+
+/// What a process that is going to die started, as it tells the test that watches.
+enum Doomed {
+    private static let mark = "@@posthouse@@"
+
+    static func start(_ end: (LocalCluster) async throws -> Void) async throws {
+        let cluster = try await LocalCluster.start(.init(replicas: 1))
+        var pids: [Int32] = []
+        for node in cluster.nodes { pids += try await node.pids() }
+        // The test binary writes to the standard output too: a line of its own, and a mark.
+        let text = "\n\(self.mark) \(cluster.folder) \(pids.map { "\($0)" }.joined(separator: " "))\n"
+        _ = Array(text.utf8).withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
+        try await end(cluster)
+        withExtendedLifetime(cluster) {}
+    }
+
+    static func expectNothingLeft(of output: [UInt8]?) async throws {
+        let lines = String(decoding: try #require(output), as: UTF8.self).split(separator: "\n")
+        let line = try #require(lines.last { $0.hasPrefix(self.mark) })
+        let words = line.split(separator: " ").dropFirst()
+        let folder = String(try #require(words.first))
+        let pids = words.dropFirst().compactMap { Int32($0) }
+        #expect(pids.count > 8)
+        #expect(try await waitUntilTrue { !Files.exists(folder) })
+        #expect(try ProcessFolder(path: folder, user: .current()).list().isEmpty)
+        for pid in pids {
+            // A zombie is nobody's: its parent is the system's first process, which may be slow to reap.
+            let state = ProcessFolder.state(of: pid)
+            let isPostgres = Files.text(of: "/proc/\(pid)/comm")?.hasPrefix("postgres") == true
+            #expect(state == nil || state == "Z" || !isPostgres)
+        }
+        // Of System V shared memory: its creator is in the sixth column.
+        for segment in (Files.text(of: "/proc/sysvipc/shm") ?? "").split(separator: "\n").dropFirst() {
+            let columns = segment.split(separator: " ").compactMap { Int32($0) }
+            if columns.count > 4 { #expect(!pids.contains(columns[4])) }
+        }
+    }
+}
