@@ -7,6 +7,7 @@ import Synchronization
 /// An application whose tasks block every thread they can get, on a machine whose cores are busy.
 struct Starvation {
     var dsn: String
+    var rounds: Int
 
     func run(for seconds: Double) async throws {
         let cluster = try PostgresCluster(dsn)
@@ -16,10 +17,20 @@ struct Starvation {
             Task { while !Task.isCancelled { _ = try? await cluster.withAnyHost { try await $0.query("SELECT 1") } } }
         }
         try await Task.sleep(for: .milliseconds(300))
-        print("starving")
+        for round in 1...rounds {
+            print("starving, round \(round)")
+            await starve(cluster, until: Date(timeIntervalSinceNow: seconds))
+        }
+        for task in load { task.cancel() }
+        // What the monitors were told late would show now.
+        try await Task.sleep(for: .seconds(1))
+        await cluster.close()
+        await printVerdicts(in: events)
+    }
+
+    private func starve(_ cluster: PostgresCluster, until end: Date) async {
         let answers = Answers(of: cluster)
         let cores = ProcessInfo.processInfo.activeProcessorCount
-        let end = Date(timeIntervalSinceNow: seconds)
         for _ in 0..<cores { Thread.detachNewThread { while Date() < end {} } }
         Thread.detachNewThread { answers.watch(until: end) }
         await withTaskGroup { group in
@@ -28,20 +39,6 @@ struct Starvation {
             }
         }
         print("answers", answers.counts)
-        for task in load { task.cancel() }
-        // What the monitors were told late would show now.
-        try await Task.sleep(for: .seconds(1))
-        await cluster.close()
-        for await event in events {
-            switch event.kind {
-            // Those of the start are not asked for: the subscription is older than they are.
-            case .stateChanged(from: .unknown, to: .up), .roleChanged(from: .unknown, to: _), .primaryElected(_, nil):
-                continue
-            case .suspected: continue
-            default: print("event", event.host, event.kind, event.reason ?? "")
-            }
-        }
-        print("done")
     }
 
     /// What a task must never do, and some do.

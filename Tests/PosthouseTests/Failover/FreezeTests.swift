@@ -15,7 +15,7 @@ extension RealServers {
                 print(outcome)
                 #expect(outcome.untyped.isEmpty)
                 #expect(!outcome.doubtful.isEmpty, "what sat in the socket of the frozen server may have run")
-                #expect(outcome.sentAfterThaw.isEmpty)
+                #expect(outcome.sentAfterFence.isEmpty)
                 #expect(outcome.duplicates.isEmpty)
                 #expect(outcome.resumed < .seconds(5))
             }
@@ -32,7 +32,7 @@ extension RealServers {
                     let outcome = try await FreezeTrial(servers: servers, cluster: cluster, readers: readers).run()
                     await cluster.close()
                     print(outcome)
-                    #expect(outcome.sentAfterThaw.isEmpty && outcome.duplicates.isEmpty && outcome.untyped.isEmpty)
+                    #expect(outcome.sentAfterFence.isEmpty && outcome.duplicates.isEmpty && outcome.untyped.isEmpty)
                     resumed.append(outcome.resumed)
                 }
             }

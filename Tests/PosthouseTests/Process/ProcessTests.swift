@@ -43,7 +43,7 @@ extension RealServers {
 
         @Test func aStarvedProcessThrowsNoHostOutAndGoesOnWatching() async throws {
             let servers = try await SharedServers.get()
-            try await Child.running("PosthouseTestApplication", ["starve", servers.dsn(), "3"]) { child in
+            try await Child.running("PosthouseTestApplication", ["starve", servers.dsn(), "3", "1"]) { child in
                 #expect(try await child.waitForEnd() == 0)
                 let lines = child.lines
                 #expect(lines.last == "done", "\(lines)")
@@ -52,6 +52,43 @@ extension RealServers {
                 let counts = answers.split { !$0.isNumber }.compactMap { Int($0) }
                 // The first of them may be from before.
                 #expect(counts.count == 3 && counts.allSatisfy { $0 >= 2 }, "\(answers)")
+            }
+        }
+
+        @Test func aStarvedProcessThatLosesItsSessionsThrowsNoHostOut() async throws {
+            let servers = try await SharedServers.get()
+            let dsn = servers.dsn(parameters: ["application_name": "starving"])
+            try await Child.running("PosthouseTestApplication", ["starve", dsn, "2", "3"]) { child in
+                for round in 1...3 {
+                    try await child.waitForLine("round \(round)") { $0 == "starving, round \(round)" }
+                    try await terminateSessions(named: "starving", on: servers)
+                }
+                #expect(try await child.waitForEnd() == 0)
+                #expect(child.lines.last == "done", "\(child.lines)")
+                #expect(!child.lines.contains { $0.hasPrefix("event") }, "\(child.lines)")
+            }
+        }
+
+        @Test func aProcessWithoutFileDescriptorsThrowsNoHostOut() async throws {
+            let servers = try await SharedServers.get()
+            let dsn = servers.dsn(parameters: ["application_name": "exhausted"])
+            try await Child.running("PosthouseTestApplication", ["exhaust", dsn]) { child in
+                try await child.waitForLine("it has no descriptor left") { $0 == "exhausted" }
+                try await terminateSessions(named: "exhausted", on: servers)
+                // Long enough for a few attempts to reconnect.
+                try await Task.sleep(for: .seconds(1))
+                child.type("go on\n")
+                #expect(try await child.waitForEnd() == 0)
+                #expect(child.lines.last == "done", "\(child.lines)")
+                #expect(!child.lines.contains { $0.hasPrefix("event") }, "\(child.lines)")
+            }
+        }
+
+        private func terminateSessions(named name: String, on servers: LocalCluster) async throws {
+            for node in servers.nodes {
+                try await node.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '\(name)'"
+                )
             }
         }
 

@@ -12,6 +12,7 @@ final class Child: Sendable {
     }
 
     private let process: Process
+    private let input = Pipe()
     private let state = Mutex(State())
 
     /// Runs a program for the time of `body`, at most.
@@ -31,6 +32,7 @@ final class Child: Sendable {
         process.arguments = arguments
         process.environment = ["HOME": "/nonexistent"]
         let output = Pipe()
+        process.standardInput = input
         process.standardOutput = output
         process.standardError = output
         let handle = output.fileHandleForReading
@@ -48,6 +50,10 @@ final class Child: Sendable {
     func send(_ signal: Int32) {
         guard process.isRunning else { return }
         kill(process.processIdentifier, signal)
+    }
+
+    func type(_ text: String) {
+        try? input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
     }
 
     /// What it has printed so far, whole lines only.

@@ -4,7 +4,7 @@ import Posthouse
 import PosthouseTestKit
 import Testing
 
-/// A primary that freezes under write traffic, a replica promoted in its place, and the thaw.
+/// A primary that freezes under write traffic, a replica promoted in its place, and the thaw. Or one that lives on.
 struct FreezeTrial {
     /// What came of it.
     struct Outcome: Sendable, CustomStringConvertible {
@@ -14,8 +14,8 @@ struct FreezeTrial {
         var gap: Duration
         /// Writes that were under way to the frozen server.
         var doubtful: Set<Int>
-        /// Rows on the thawed server of which the application knows nothing: sent after the fence.
-        var sentAfterThaw: [Int]
+        /// Rows on the old primary of which the application knows nothing: sent after the fence.
+        var sentAfterFence: [Int]
         /// On the new primary.
         var duplicates: [Int]
         var failures: [Ledger.Failure]
@@ -23,7 +23,7 @@ struct FreezeTrial {
         var untyped: [Ledger.Failure] { failures.filter { !$0.isTyped } }
 
         var description: String {
-            "frozen: first write \(resumed.milliseconds) ms after the freeze, \(gap.milliseconds) ms after it was possible; "
+            "left: first write \(resumed.milliseconds) ms after the start, \(gap.milliseconds) ms after it was possible; "
                 + "\(doubtful.count) in doubt; errors: \(Set(failures.map(\.label)).sorted().joined(separator: "; "))"
         }
     }
@@ -31,6 +31,7 @@ struct FreezeTrial {
     var servers: LocalCluster
     var cluster: PostgresCluster
     var readers = 2
+    var freezes = true
 
     func run() async throws -> Outcome {
         let (frozen, heir) = (servers.primary, servers.replicas[0])
@@ -41,7 +42,7 @@ struct FreezeTrial {
             try await application.work(writes: 100, reads: min(readers, 1))
             let reference = try await WarmReference(heir)
             let began = ContinuousClock.now
-            try await frozen.pause()
+            if freezes { try await frozen.pause() }
             async let writable = reference.firstWrite()
             try await heir.promote(waiting: false)
             let possible = try await writable
@@ -51,8 +52,8 @@ struct FreezeTrial {
             let first = try #require(application.ledger.first(on: heir.address, after: began))
             try await servers.repoint(to: heir)
             try await application.work(writes: 100, reads: min(readers, 1))
-            try await frozen.resume()
-            try await eventually("the thawed server is quarantined") {
+            if freezes { try await frozen.resume() }
+            try await eventually("the old primary is quarantined") {
                 cluster.snapshot().hosts.first { $0.host == frozen.address }?.state == .quarantined
             }
             try await application.work(writes: 100, reads: min(readers, 1))
@@ -64,7 +65,7 @@ struct FreezeTrial {
                 resumed: began.duration(to: first),
                 gap: possible.duration(to: first),
                 doubtful: doubtful,
-                sentAfterThaw: kept.filter { !told.contains($0) && !doubtful.contains($0) },
+                sentAfterFence: kept.filter { !told.contains($0) && !doubtful.contains($0) },
                 duplicates: try await application.reckon(with: heir).duplicates,
                 failures: application.ledger.failures + application.reads.failures
             )
