@@ -20,6 +20,8 @@ let package = Package(
     products: [
         .library(name: "Posthouse", targets: ["Posthouse"]),
         .library(name: "PosthousePool", targets: ["PosthousePool"]),
+        // For tasks that are to run on the connections' event loops.
+        .library(name: "PosthouseReactor", targets: ["PosthouseReactor"]),
         .library(name: "PosthouseTestKit", targets: ["PosthouseTestKit"]),
         .executable(name: "posthouse", targets: ["PosthouseCLI"]),
     ],
@@ -93,7 +95,11 @@ let package = Package(
             dependencies: ["PosthousePostgres", "PosthouseReactor", "PosthouseTestKit"],
             swiftSettings: settings
         ),
-        .testTarget(name: "PosthouseTestKitTests", dependencies: ["PosthouseTestKit"], swiftSettings: settings),
+        .testTarget(
+            name: "PosthouseTestKitTests",
+            dependencies: ["PosthouseTestKit", "CTestKit"],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PosthouseTests",
             dependencies: ["Posthouse", "PosthouseTestKit"],

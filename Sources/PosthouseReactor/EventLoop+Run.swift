@@ -84,13 +84,13 @@ struct LoopRun: ~Copyable {
             // What is due is decided before the sockets are looked at once more, and ends after: nothing ends for being
             // late whose socket was not seen empty after its time.
             loop.collectDue(now: turnBegan, into: &expiring)
-            let timers = loop.dueTimers(now: turnBegan)
-            if mayHaveMore || timers != nil || !expiring.isEmpty { pollAgain() }
+            let timersAreDue = loop.nextTimer.load(ordering: .acquiring) <= turnBegan
+            if mayHaveMore || timersAreDue || !expiring.isEmpty { pollAgain() }
             isShuttingDown = collect()
             runJobs(atMost: Self.jobsPerTurn)
             for (watch, wait) in expiring { watch.expire(wait: wait) }
             expiring.removeAll(keepingCapacity: true)
-            if let timers { loop.fireTimers(timers) }
+            if timersAreDue { loop.fireTimers(now: turnBegan) }
         }
         end()
     }
@@ -102,11 +102,13 @@ struct LoopRun: ~Copyable {
         let count: Int
         if loop.queue.isEmpty, enterSleep() {
             // Whoever lowers `nextDue` from here on finds the loop asleep and rings.
-            let wake = loop.nextDue
+            let due = loop.nextDue
             let now = loop.clock.now()
             noteTurnEnded(at: now)
-            loop.phase.store(LoopPhase.asleep(until: wake).bits, ordering: .relaxed)
-            let nanoseconds = wake == .max ? -1 : LoopClock.nanoseconds(max(0, wake - now))
+            // What was due in the past when it was asked for does not make the loop late.
+            let wake = max(due, now)
+            loop.phase.store(LoopPhase.asleep(until: wake).bits, ordering: .releasing)
+            let nanoseconds = wake == .max ? -1 : LoopClock.nanoseconds(wake - now)
             count = loop.poller.wait(events, nanoseconds: nanoseconds)
             beginTurn(plannedWake: wake)
         } else {
@@ -138,7 +140,7 @@ struct LoopRun: ~Copyable {
             noteTurnEnded(at: now)
         }
         turnBegan = now
-        loop.phase.store(LoopPhase.turn(began: now).bits, ordering: .relaxed)
+        loop.phase.store(LoopPhase.turn(began: now).bits, ordering: .releasing)
     }
 
     private func noteTurnEnded(at now: Ticks) {
@@ -217,7 +219,7 @@ extension LoopRun {
         // A thread that found the loop asleep may still be about to ring. The number must not be somebody else's by then.
         loop.poller.awaitRings(ringsOwed)
         loop.poller.closeDescriptors()
-        loop.phase.store(LoopPhase.asleep(until: .max).bits, ordering: .relaxed)
+        loop.phase.store(LoopPhase.asleep(until: .max).bits, ordering: .releasing)
         for waiter in loop.mailbox.withLock({ $0.finish() }) { waiter.resume() }
     }
 }

@@ -13,7 +13,7 @@ extension EventLoop {
     ///
     /// - Throws: `CancellationError` when the task is cancelled; ``ReactorError`` `shutDown` when the loop ends.
     public func sleep(until instant: ContinuousClock.Instant) async throws {
-        let timer = LoopTimer(due: clock.deadline(instant))
+        let timer = makeTimer(instant)
         await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 switch insert(timer, .sleeper(continuation)) {
@@ -40,7 +40,7 @@ extension EventLoop {
         at instant: ContinuousClock.Instant,
         _ action: @escaping @Sendable () -> Void
     ) -> TimerToken {
-        let timer = LoopTimer(due: clock.deadline(instant))
+        let timer = makeTimer(instant)
         _ = insert(timer, .action(action))
         return TimerToken(loop: self, timer: timer)
     }
@@ -49,6 +49,12 @@ extension EventLoop {
     /// action may be running as this returns.
     public func cancel(_ token: TimerToken) {
         _ = token.loop.remove(token.timer)
+    }
+
+    /// A timer for the past is due now, behind those that were due before: one that sets itself again and again would
+    /// otherwise stay in front of all others.
+    private func makeTimer(_ instant: ContinuousClock.Instant) -> LoopTimer {
+        LoopTimer(due: max(clock.deadline(instant), clock.now()))
     }
 
     private func insert(_ timer: LoopTimer, _ payload: LoopTimer.Payload) -> TimerHeap.Insertion {
@@ -78,23 +84,13 @@ extension EventLoop {
         return next < known
     }
 
-    /// What ``fireTimers(_:)`` may fire: timers due by then, and inserted before this was made.
-    struct DueTimers {
-        fileprivate let now: Ticks
-        fileprivate let serial: UInt64
-    }
-
-    /// - Returns: nil if no timer is due.
-    func dueTimers(now: Ticks) -> DueTimers? {
-        guard nextTimer.load(ordering: .acquiring) <= now else { return nil }
-        return DueTimers(now: now, serial: timers.withLock { $0.nextSerial })
-    }
-
-    /// Fires timers one at a time, so that one action can still cancel another. On the loop's thread only.
-    func fireTimers(_ due: DueTimers) {
+    /// Fires what is due, one at a time, so that one action can still cancel another. On the loop's thread only.
+    ///
+    /// Ends, whatever the actions schedule: that is due after `now`.
+    func fireTimers(now: Ticks) {
         while true {
             let next = timers.withLock { heap in
-                let next = heap.popDue(now: due.now, insertedBefore: due.serial)
+                let next = heap.popDue(now: now)
                 updateNextTimer(heap)
                 return next
             }

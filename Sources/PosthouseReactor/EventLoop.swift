@@ -111,7 +111,10 @@ public final class EventLoop: TaskExecutor, Sendable {
     /// - Returns: the part of the stretch that lies after `since`.
     public func stall(since: ContinuousClock.Instant) -> Duration {
         let since = clock.ticks(since)
-        let present = LoopPhase(bits: phase.load(ordering: .relaxed)).stall(since: since, now: clock.now())
+        // In this order: if this thread is held up in between, it must not blame the loop; and the loop records a stretch
+        // before its phase changes, so that one that ends just now is seen here or there.
+        let now = clock.now()
+        let present = LoopPhase(bits: phase.load(ordering: .acquiring)).stall(since: since, now: now)
         let past = stalls.withLock { $0.longest(since: since) }
         return LoopClock.duration(max(present, past))
     }

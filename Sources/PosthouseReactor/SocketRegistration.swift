@@ -114,8 +114,8 @@ public final class SocketRegistration: Sendable {
 
     /// Gives the registration up. After this returns, no event is delivered and the socket may be closed.
     ///
-    /// If the idle callback runs at that moment on the loop's thread, this waits for its end (unless it is the caller).
-    /// A waiting task gets `deregistered`. Calling this again does nothing.
+    /// If the idle callback runs at that moment on the loop's thread, this waits for its end (unless the caller is on that
+    /// thread); so do not hold a lock that the callback takes. A waiting task gets `deregistered`. Calling this again does nothing.
     public func deregister() {
         loop.sockets.withLock { $0.remove(watch, poller: loop.poller) }
         if watch.close(.deregistered) { awaitCallback() }

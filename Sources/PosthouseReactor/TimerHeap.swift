@@ -23,7 +23,6 @@ final class LoopTimer: Sendable {
     // These are touched by the methods of `TimerHeap` only. A timer is used with one heap, which lives under a lock.
     fileprivate nonisolated(unsafe) var state = State.new
     fileprivate nonisolated(unsafe) var index = 0
-    fileprivate nonisolated(unsafe) var serial: UInt64 = 0
 
     /// How the sleep ended. Like the outcome of a ``SocketWatch``.
     private let outcome = Atomic<SleepOutcome>(.elapsed)
@@ -54,9 +53,6 @@ struct TimerHeap {
     private var timers: ContiguousArray<LoopTimer> = []
     private var isClosed = false
 
-    /// The number that the next timer gets.
-    private(set) var nextSerial: UInt64 = 0
-
     var count: Int { timers.count }
 
     /// When the earliest timer is due; `.max` if there is none.
@@ -73,8 +69,6 @@ struct TimerHeap {
         if case .cancelled = timer.state { return .cancelled }
         guard !isClosed else { return .closed }
         timer.state = .pending(payload)
-        timer.serial = nextSerial
-        nextSerial += 1
         timer.index = timers.count
         timers.append(timer)
         siftUp(timer.index)
@@ -97,10 +91,9 @@ struct TimerHeap {
         }
     }
 
-    /// Takes the earliest timer if it is due, unless it was inserted later: then it is left, with all behind it, for the
-    /// next time.
-    mutating func popDue(now: Ticks, insertedBefore serial: UInt64) -> (timer: LoopTimer, payload: LoopTimer.Payload)? {
-        guard let first = timers.first, first.due <= now, first.serial < serial else { return nil }
+    /// Takes the earliest timer if it is due.
+    mutating func popDue(now: Ticks) -> (timer: LoopTimer, payload: LoopTimer.Payload)? {
+        guard let first = timers.first, first.due <= now else { return nil }
         guard case .pending(let payload) = first.state else { return nil }
         remove(first)
         return (first, payload)

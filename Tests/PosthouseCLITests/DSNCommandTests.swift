@@ -5,7 +5,8 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct DSNCommandTests {
     @Test func jsonIsOneObjectWithTheContractsKeys() async throws {
-        let run = try await DSNProcess(
+        let run = try await CommandRun(
+            "dsn",
             "postgres://me:hunter2@db1,db2,[::1]:6432/app?sslmode=require&connect_timeout=5&hostaddr=,10.0.0.2,",
             "--json"
         )
@@ -29,7 +30,8 @@ struct DSNCommandTests {
     }
 
     @Test func whatIsNotGivenComesFromTheEnvironmentOrIsNull() async throws {
-        let run = try await DSNProcess(
+        let run = try await CommandRun(
+            "dsn",
             "host=db",
             "--json",
             environment: ["PGUSER": "eu", "PGPORT": "7", "PGAPPNAME": "x\"y"]
@@ -40,12 +42,18 @@ struct DSNCommandTests {
         #expect(object["password"] is NSNull)
         #expect(object["hosts"] as? NSArray == [["host": "db", "hostaddr": NSNull(), "port": 7]])
         #expect(object["parameters"] as? NSDictionary == ["application_name": "x\"y"])
-        let secret = try await DSNProcess("host=db", "--json", environment: ["PGPASSWORD": "hunter2"])
+        let secret = try await CommandRun(
+            "dsn",
+            "host=db",
+            "--json",
+            environment: ["PGPASSWORD": "hunter2"]
+        )
         #expect(try secret.object()?["password"] as? String == "***")
     }
 
     @Test func peopleGetATableThatTellsWhereValuesComeFrom() async throws {
-        let run = try await DSNProcess(
+        let run = try await CommandRun(
+            "dsn",
             "postgres://me:hunter2@[::1]/app?hostaddr=::1",
             environment: ["PGSSLMODE": "require"]
         )
@@ -73,7 +81,7 @@ struct DSNCommandTests {
     ])
     func malformedTextIsExit64AndSaysWhatIsWrong(text: String, part: String) async throws {
         for arguments in [[text], [text, "--json"]] {
-            let run = try await arguments.count == 1 ? DSNProcess(text) : DSNProcess(text, "--json")
+            let run = try await arguments.count == 1 ? CommandRun("dsn", text) : CommandRun("dsn", text, "--json")
             #expect(run.status == 64)
             #expect(run.output.isEmpty)
             #expect(run.errors.contains(part), "\(run.errors)")
@@ -82,16 +90,34 @@ struct DSNCommandTests {
     }
 
     @Test func badUsageIsExit64AndQuotesNothing() async throws {
-        let unquoted = try await DSNProcess("host=h", "password=hunter2")
+        let unquoted = try await CommandRun(
+            "dsn",
+            "host=h",
+            "password=hunter2"
+        )
         #expect(unquoted.status == 64)
         #expect(unquoted.output.isEmpty)
         #expect(!unquoted.errors.contains("hunter2"))
-        #expect(try await DSNProcess().status == 64)
-        #expect(try await DSNProcess("--bogus", "postgres://u:hunter2@h").status == 64)
+        #expect(
+            try await CommandRun(
+                "dsn",
+            ).status == 64
+        )
+        #expect(
+            try await CommandRun(
+                "dsn",
+                "--bogus",
+                "postgres://u:hunter2@h"
+            ).status == 64
+        )
     }
 
     @Test func aBadVariableIsNamed() async throws {
-        let run = try await DSNProcess("postgres://h", environment: ["PGSSLMODE": "sure"])
+        let run = try await CommandRun(
+            "dsn",
+            "postgres://h",
+            environment: ["PGSSLMODE": "sure"]
+        )
         #expect(run.status == 64)
         #expect(run.errors.contains("PGSSLMODE"))
     }
@@ -101,13 +127,17 @@ struct DSNCommandTests {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
         let file = directory.appending(path: ".pgpass")
-        func run(mode: Int) async throws -> DSNProcess {
+        func run(mode: Int) async throws -> CommandRun {
             _ = FileManager.default.createFile(
                 atPath: file.path,
                 contents: Data("*:*:*:*:hunter2".utf8),
                 attributes: [.posixPermissions: mode]
             )
-            return try await DSNProcess("host=h user=u", environment: ["HOME": directory.path])
+            return try await CommandRun(
+                "dsn",
+                "host=h user=u",
+                environment: ["HOME": directory.path]
+            )
         }
         let open = try await run(mode: 0o644)
         #expect(open.status == 0)

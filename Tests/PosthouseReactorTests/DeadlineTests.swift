@@ -31,6 +31,38 @@ struct DeadlineTests {
         }
     }
 
+    @Test func moreAnswersThanTheKernelReportsAtOnceAreAllInTime() async throws {
+        try await withLoop { loop in
+            let pair = try SocketPair()
+            // One socket under many numbers, each with a watch of its own.
+            let numbers = (0..<400).map { _ in dup(pair.near) }
+            defer { for number in numbers { close(number) } }
+            let registrations = try numbers.map { try loop.register($0) }
+            let blocked = Flag()
+            let blocking = Flag()
+            loop.execute {
+                blocking.set()
+                blocked.waitBlocking()
+            }
+            try await eventually { blocking.isSet }
+            let deadline = ContinuousClock.now + .milliseconds(20)
+            await withTaskGroup(of: SocketWaitError?.self) { group in
+                for registration in registrations {
+                    group.addTask { await outcome(of: registration, until: deadline) }
+                }
+                group.addTask {
+                    try? await loop.eventually { $0.waitingContinuations == 400 }
+                    while ContinuousClock.now < deadline { await Task.yield() }
+                    pair.ping()
+                    blocked.set()
+                    return nil
+                }
+                for await ended in group { #expect(ended == nil) }
+            }
+            for registration in registrations { registration.deregister() }
+        }
+    }
+
     @Test func anEarlierDeadlineWakesALoopThatSleepsForALaterOne() async throws {
         try await withLoop { loop in
             let patient = try SocketPair()

@@ -172,11 +172,11 @@ struct Search {
             // The handler exists from arming to leaving, for the first task here.
             let waiter = model.waiters[0]
             guard [.publish, .suspended, .leave].contains(waiter.step) else { return nil }
-            end(&next, model.word.cancelling(wait: waiter.number), .cancelled)
+            end(&next, model.word.cancelling(wait: waiter.number), .cancelled, only: waiter.number)
         case .expirer:
             if let number = model.expiring {
                 next.expiring = nil
-                end(&next, model.word.expiring(wait: number), .timedOut)
+                end(&next, model.word.expiring(wait: number), .timedOut, only: number)
             } else {
                 guard model.word.isWaiting else { return nil }
                 next.expiring = model.word.waitNumber
@@ -216,7 +216,12 @@ struct Search {
         if event.contains(.read) { model.owesEvent = true }
     }
 
-    private mutating func end(_ model: inout Model, _ ending: RegistrationWord.Ending, _ outcome: WaitOutcome) {
+    private mutating func end(
+        _ model: inout Model,
+        _ ending: RegistrationWord.Ending,
+        _ outcome: WaitOutcome,
+        only intended: UInt32? = nil
+    ) {
         switch ending {
         case .none:
             return
@@ -224,6 +229,7 @@ struct Search {
             model.word = word
         case .claimed(let word):
             let number = model.word.waitNumber
+            if let intended, intended != number { failures.append("ended wait \(number) for \(intended): \(model)") }
             model.word = word
             resume(&model, number: number, outcome)
         }

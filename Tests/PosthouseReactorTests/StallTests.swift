@@ -36,6 +36,20 @@ struct StallTests {
         }
     }
 
+    @Test func aDeadlineInThePastDoesNotMakeTheLoopLate() async throws {
+        try await withLoop { loop in
+            let pair = try SocketPair()
+            let registration = try loop.register(pair.near)
+            let longAgo = ContinuousClock.now - .seconds(3600)
+            for _ in 0..<10 {
+                #expect(await outcome(of: registration, until: longAgo) == .timedOut)
+                try await loop.sleep(until: longAgo)
+            }
+            #expect(loop.stall(since: longAgo) < .seconds(1800))
+            registration.deregister()
+        }
+    }
+
     /// The process is stopped with SIGSTOP, by a shell that continues it afterwards.
     @Test func aStoppedProcessIsKnownWhenThereWasAPlan() async throws {
         await #expect(processExitsWith: .success) {

@@ -5,10 +5,18 @@ struct TextTable: CustomStringConvertible {
     private var rows: [[String]]
 
     init(_ heading: String...) {
+        self.init(heading)
+    }
+
+    init(_ heading: [String]) {
         rows = [heading]
     }
 
     mutating func append(_ cells: String...) {
+        append(cells)
+    }
+
+    mutating func append(_ cells: [String]) {
         rows.append(cells)
     }
 

@@ -7,8 +7,8 @@ extension DatabaseConnection {
     /// Connects to a server and logs in.
     ///
     /// A host name is resolved off the loop, and its addresses are tried in turn, each with an equal share of the time that
-    /// is left. The work of a login (TLS, SCRAM) is done on the default executor, not on the loop, even if the calling task
-    /// prefers the loop.
+    /// is left. The work of a login (TLS, SCRAM) costs milliseconds of a processor; it is done on the default executor, even
+    /// if the calling task prefers the loop, unless the caller says where.
     ///
     /// - Parameters:
     ///   - endpoint: The host, one of `parameters.hosts`.
@@ -17,6 +17,8 @@ extension DatabaseConnection {
     ///   - loop: Watches the socket from now on.
     ///   - deadline: For everything: name, socket, TLS, login.
     ///   - events: Learns what the connection finds out in passing.
+    ///   - executor: Does the work of the login; nil (the default) is the default executor. A monitor gives its own loop, so
+    ///     that it can log in while the application keeps every other thread busy.
     /// - Throws: ``DatabaseError`` with outcome `notSent`. If several addresses failed, that of the last one, with all of
     ///   them in ``DatabaseError/attempts``.
     public static func connect(
@@ -25,7 +27,8 @@ extension DatabaseConnection {
         options: SessionOptions = SessionOptions(),
         loop: EventLoop,
         deadline: ContinuousClock.Instant,
-        events: (any ConnectionEvents)? = nil
+        events: (any ConnectionEvents)? = nil,
+        executor: (any TaskExecutor)? = nil
     ) async throws(DatabaseError) -> DatabaseConnection {
         try await connect(
             to: endpoint,
@@ -34,6 +37,7 @@ extension DatabaseConnection {
             loop: loop,
             deadline: deadline,
             events: events,
+            executor: executor,
             resolver: .shared
         )
     }
@@ -45,6 +49,7 @@ extension DatabaseConnection {
         loop: EventLoop,
         deadline: ContinuousClock.Instant,
         events: (any ConnectionEvents)?,
+        executor: (any TaskExecutor)? = nil,
         resolver: Resolver
     ) async throws(DatabaseError) -> DatabaseConnection {
         let work = ConnectWork(
@@ -56,7 +61,7 @@ extension DatabaseConnection {
             events: events,
             resolver: resolver
         )
-        return try await withTaskExecutorPreference(globalConcurrentExecutor) { () async throws(DatabaseError) in
+        return try await withTaskExecutorPreference(executor ?? globalConcurrentExecutor) { () async throws(DatabaseError) in
             try await work.run()
         }
     }

@@ -36,6 +36,17 @@ struct ClusterLayout: Sendable {
         )
     }
 
+    /// Copies a data directory of which no server runs.
+    func copy(_ source: String, to target: String, within limit: Duration) async throws(LocalClusterError) {
+        try await ChildProcess(
+            path: "/bin/cp",
+            arguments: ["-R", "-p", source, target],
+            directory: self.folder,
+            output: "\(self.folder)/copy.log",
+            user: self.user
+        ).run(within: limit)
+    }
+
     /// One `pg_hba.conf` for all nodes. The kit's own ways in come first, so that no line of the caller shuts them.
     func writeHostBasedAuthentication() throws(LocalClusterError) {
         let lines =

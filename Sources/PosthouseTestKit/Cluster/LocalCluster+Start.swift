@@ -26,9 +26,10 @@ extension LocalCluster {
                 nodes: try configuration.nodes(layout: layout),
                 layout: layout,
                 watchdog: watchdog,
+                directory: nil,
                 primaryName: "node1"
             )
-            try await cluster.build(configuration)
+            try await cluster.build(configuration, sharing: true)
             return cluster
         } catch {
             try? await offCooperativePool { () throws(LocalClusterError) in try watchdog.cleanUp() }
@@ -56,7 +57,9 @@ extension LocalCluster {
     }
 
     /// From an empty folder to a cluster that runs.
-    func build(_ configuration: Configuration) async throws(LocalClusterError) {
+    ///
+    /// - Parameter sharing: Whether `initdb` is run once for all clusters of this process, or for this one.
+    func build(_ configuration: Configuration, sharing: Bool) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + configuration.startTimeout
         var left: Duration { ContinuousClock.now.duration(to: deadline) }
         let primary = self.nodes[0]
@@ -65,27 +68,18 @@ extension LocalCluster {
         for node in self.nodes { try Files.makeFolder(self.layout.nodeFolder(node.name), for: self.layout.user) }
         try self.layout.writeHostBasedAuthentication()
         if self.layout.tls { try await self.layout.makeCertificate(within: left) }
-        try await self.layout.program(
-            "initdb",
-            [
-                "-D", primary.dataDirectory, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync",
-            ],
-            directory: self.layout.folder,
-            output: "\(self.layout.folder)/initdb.log"
-        ).run(within: left)
-        // A primary that has never run is cleanly stopped, so a copy of its files is a base backup.
+        let origin = try await self.origin(sharing: sharing, within: left)
         let limit = left
-        try await Self.concurrently(replicas) { node throws(LocalClusterError) in
-            try await ChildProcess(
-                path: "/bin/cp",
-                arguments: ["-R", "-p", primary.dataDirectory, node.dataDirectory],
-                directory: self.layout.folder,
-                output: "\(self.layout.folder)/copy.log",
-                user: self.layout.user
-            ).run(within: limit)
-            try node.writeConfiguration(following: primary.port)
+        // A primary that has never run is cleanly stopped, so a copy of its files is a base backup.
+        try await Self.concurrently(self.nodes[...]) { node throws(LocalClusterError) in
+            if origin.dataDirectory != node.dataDirectory {
+                try await self.layout.copy(origin.dataDirectory, to: node.dataDirectory, within: limit)
+            }
+            if let offset = origin.checksumOffset {
+                try SystemIdentifier.write(origin.identifier, to: node.dataDirectory, checksumAt: offset)
+            }
         }
-        try primary.writeConfiguration(following: nil)
+        for node in self.nodes { try node.writeConfiguration(following: node === primary ? nil : primary.port) }
         let startLimit = left
         try await Self.concurrently(self.nodes[...]) { node throws(LocalClusterError) in
             try await node.start(within: startLimit)
@@ -94,6 +88,35 @@ extension LocalCluster {
         guard !configuration.setUp.isEmpty else { return }
         for statement in configuration.setUp { try await primary.query(statement, within: left) }
         try await self.waitUntilCaughtUp(within: left)
+    }
+
+    private struct Origin {
+        var dataDirectory: String
+        var identifier: UInt64
+        var checksumOffset: Int?
+    }
+
+    /// The data directory that all nodes are copies of: the process's template, or the primary's own.
+    private func origin(sharing: Bool, within limit: Duration) async throws(LocalClusterError) -> Origin {
+        let layout = self.layout
+        if sharing {
+            let template = try await ClusterTemplate.shared(layout.installation, user: layout.user, within: limit)
+            if let offset = template.checksumOffset {
+                return Origin(
+                    dataDirectory: template.dataDirectory,
+                    identifier: SystemIdentifier.random(),
+                    checksumOffset: offset
+                )
+            }
+        }
+        let directory = self.nodes[0].dataDirectory
+        try await layout.installation.initializeCluster(
+            directory,
+            in: layout.folder,
+            user: layout.user,
+            within: limit
+        )
+        return Origin(dataDirectory: directory, identifier: 0, checksumOffset: nil)
     }
 
     /// All at once; the first error, after all have ended.

@@ -29,13 +29,23 @@ public final class LocalCluster: Sendable {
     /// All nodes, in the order of their names. The first was the primary when the cluster started.
     public let nodes: [LocalNode]
     let layout: ClusterLayout
+    /// Nil in a cluster that outlives this process.
     let watchdog: Watchdog?
+    /// Nil in a throwaway cluster.
+    let directory: ClusterDirectory?
     let primaryName: Mutex<String>
 
-    init(nodes: [LocalNode], layout: ClusterLayout, watchdog: Watchdog?, primaryName: String) {
+    init(
+        nodes: [LocalNode],
+        layout: ClusterLayout,
+        watchdog: Watchdog?,
+        directory: ClusterDirectory?,
+        primaryName: String
+    ) {
         self.nodes = nodes
         self.layout = layout
         self.watchdog = watchdog
+        self.directory = directory
         self.primaryName = Mutex(primaryName)
     }
 
@@ -103,6 +113,7 @@ public final class LocalCluster: Sendable {
     /// Makes all replicas follow a node, those that are down when they start again. From now on it is the ``primary``.
     public func repoint(to node: LocalNode) async throws(LocalClusterError) {
         self.primaryName.withLock { $0 = node.name }
+        try self.record()
         for other in self.nodes where other !== node && other.role == .replica {
             try await other.follow(node)
         }
@@ -117,13 +128,15 @@ public final class LocalCluster: Sendable {
         }
     }
 
-    /// Ends the cluster: kills its processes, removes its folder, and waits until that is done. Doing it again does
+    /// Ends the cluster: kills its processes, removes its files, and waits until that is done. Doing it again does
     /// nothing, and neither does cancelling the task.
     ///
     /// - Throws: ``LocalClusterError/Code/cleanUpFailed``.
     public func shutdown() async throws(LocalClusterError) {
-        guard let watchdog else { return }
-        try await offCooperativePool { () throws(LocalClusterError) in try watchdog.cleanUp() }
+        if let watchdog {
+            try await offCooperativePool { () throws(LocalClusterError) in try watchdog.cleanUp() }
+        }
+        if let directory { try await self.remove(directory) }
         for node in self.nodes { node.reap() }
     }
 }

@@ -7,7 +7,7 @@ public struct LocalClusterError: Error, Sendable, CustomStringConvertible {
         private enum Value: String {
             case installationNotFound, invalidConfiguration, noFreePort, fileSystem, commandFailed, startFailed
             case timedOut, notRunning, notAReplica, noSuchNode, queryFailed, connectionFailed, alreadyExists
-            case notACluster, cleanUpFailed, cancelled, unsupportedPlatform
+            case notACluster, recordUnreadable, cleanUpFailed, cancelled, unsupportedPlatform
         }
         private let value: Value
 
@@ -39,6 +39,8 @@ public struct LocalClusterError: Error, Sendable, CustomStringConvertible {
         public static let alreadyExists = Code(value: .alreadyExists)
         /// The directory holds no cluster.
         public static let notACluster = Code(value: .notACluster)
+        /// The record of the cluster in the directory cannot be understood.
+        public static let recordUnreadable = Code(value: .recordUnreadable)
         /// Processes or files of the cluster could not be removed.
         public static let cleanUpFailed = Code(value: .cleanUpFailed)
         /// The task was cancelled while it waited.

@@ -42,6 +42,15 @@ extension LocalNode {
         let deadline = ContinuousClock.now + limit
         if try await self.pids().isEmpty {
             try await offCooperativePool { [self] () throws(LocalClusterError) in
+                guard testkit_port_is_free(UInt16(self.port)) == 1 else {
+                    throw self.failure(.noFreePort, "Port \(self.port) is in use by another program.")
+                }
+                // Those of a former life. Their process id may belong to another program by now, or to a zombie that
+                // nobody has reaped, and the server would believe that it runs already.
+                try Files.removeFile("\(self.dataDirectory)/postmaster.pid")
+                if let directory = self.socketDirectory {
+                    try Files.removeFile("\(directory)/.s.PGSQL.\(self.port).lock")
+                }
                 let process = try self.layout.program(
                     "postgres",
                     ["-D", self.dataDirectory],

@@ -75,6 +75,15 @@ enum Files {
         guard rename(fresh, path) == 0 else { throw self.failure("write", path, errno) }
     }
 
+    /// Changes bytes in the midst of a file.
+    static func overwrite(_ path: String, at offset: Int, with bytes: [UInt8]) throws(LocalClusterError) {
+        let file = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { throw self.failure("change", path, errno) }
+        defer { close(file) }
+        let count = bytes.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, off_t(offset)) }
+        guard count == bytes.count else { throw self.failure("change", path, errno) }
+    }
+
     static func write(_ text: String, to path: String, for user: ServerUser) throws(LocalClusterError) {
         try self.write(Array(text.utf8), to: path, for: user)
     }
@@ -84,6 +93,35 @@ enum Files {
         if let owner = user.change, chown(path, owner.user, owner.group) != 0 {
             throw self.failure("give away the folder", path, errno)
         }
+    }
+
+    /// Whether it was made; false if it was there.
+    static func makeFolderIfMissing(_ path: String) throws(LocalClusterError) -> Bool {
+        if mkdir(path, 0o755) == 0 { return true }
+        var status = stat()
+        guard errno == EEXIST, stat(path, &status) == 0 else { throw self.failure("make the folder", path, errno) }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw self.failure("make the folder", path, ENOTDIR) }
+        return false
+    }
+
+    /// All folders on the way to a path, outermost first, the path itself last.
+    static func pathsTo(_ path: String) -> [String] {
+        var paths: [String] = []
+        var current = path.hasPrefix("/") ? "" : "."
+        for part in path.split(separator: "/") {
+            current += "/" + part
+            paths.append(current)
+        }
+        return paths
+    }
+
+    static func removeFile(_ path: String) throws(LocalClusterError) {
+        guard unlink(path) == 0 || errno == ENOENT else { throw self.failure("remove", path, errno) }
+    }
+
+    /// False if there is something in it, or it is not there.
+    static func removeEmptyFolder(_ path: String) -> Bool {
+        rmdir(path) == 0
     }
 
     static func remove(_ path: String) throws(LocalClusterError) {

@@ -25,6 +25,11 @@ public struct PostgresInstallation: Sendable, Hashable {
         self.binaryDirectory = binaryDirectory
     }
 
+    /// An installation that was there once. Whether it still is shows when a server is to be started.
+    init(recorded binaryDirectory: String) {
+        self.binaryDirectory = binaryDirectory
+    }
+
     /// The installation that tests use by default.
     ///
     /// Searched in this order: the environment variable `POSTHOUSE_PG_BINDIR` (if set, nothing else is tried), the

@@ -1,0 +1,32 @@
+// swift-tools-version:6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+// A package of its own: users of the library never resolve what the benchmarks need.
+let package = Package(
+    name: "posthouse-benchmarks",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(name: "posthouse", path: ".."),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "SelectOne",
+            dependencies: [
+                .product(name: "Posthouse", package: "posthouse"),
+                .product(name: "PosthouseReactor", package: "posthouse"),
+                .product(name: "PosthouseTestKit", package: "posthouse"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: [
+                .enableUpcomingFeature("ExistentialAny"),
+                .enableUpcomingFeature("MemberImportVisibility"),
+                .enableUpcomingFeature("InternalImportsByDefault"),
+                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+            ]
+        )
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SWIFT ?= swift
+# The parts that need no server; these also run under ThreadSanitizer.
+SERVERLESS = PosthouseReactorTests|PosthousePoolTests|PosthouseClusterTests
+
+.PHONY: all setup demo test test-tsan bench format lint clean
+
+all: setup
+	$(SWIFT) build
+
+## Installs what is missing: libpq's headers and a PostgreSQL server. Does nothing the second time.
+setup:
+	@Scripts/setup.sh
+
+## Boots a local cluster, kills its primary under load, and shows what the application felt.
+demo: setup
+	$(SWIFT) build -c release --product posthouse
+	@$$($(SWIFT) build -c release --show-bin-path)/posthouse demo
+
+## All tests, against real servers too.
+test: setup
+	$(SWIFT) test
+
+## The parts without servers under ThreadSanitizer.
+test-tsan: setup
+	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter '$(SERVERLESS)'
+
+## SELECT 1 through the whole manager beside its peers, in one run.
+bench: setup
+	@Benchmarks/run.sh
+
+format:
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks
+
+lint:
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks
+
+clean:
+	rm -rf .build .build-tsan Benchmarks/.build Benchmarks/.venv

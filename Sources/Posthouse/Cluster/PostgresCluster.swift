@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Logging
+public import PosthouseCluster
+public import PosthousePostgres
+import PosthouseReactor
+import Synchronization
+
+/// Connections to a highly available PostgreSQL: writes to the primary, reads to replicas.
+///
+/// ```swift
+/// let shop = try PostgresCluster("postgresql://app@db1,db2,db3/shop")
+/// try await shop.write { db in try await db.execute("UPDATE stock SET left = left - 1 WHERE id = \(id)") }
+/// ```
+public typealias PostgresCluster = Cluster<LibPQDriver>
+
+extension Cluster where Driver == LibPQDriver {
+    /// Makes a cluster from a connection string and starts watching its hosts.
+    ///
+    /// - Parameters:
+    ///   - connectionString: A URI or keyword/value pairs, as libpq reads them, with any number of hosts.
+    ///   - configuration: Pools, timeouts, routing.
+    ///   - session: How sessions are set up.
+    ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
+    /// - Throws: ``ConnectionStringError``, ``ClusterError``, or `ReactorError` if the system has no thread or
+    ///   descriptor left for the event loops.
+    public convenience init(
+        _ connectionString: String,
+        configuration: ClusterConfiguration = ClusterConfiguration(),
+        session: SessionOptions = SessionOptions(),
+        logger: Logger? = nil
+    ) throws {
+        try self.init(
+            ConnectionParameters(connectionString),
+            configuration: configuration,
+            session: session,
+            logger: logger
+        )
+    }
+
+    /// Makes a cluster from parsed parameters and starts watching its hosts.
+    ///
+    /// - Parameters:
+    ///   - parameters: The hosts, and how to log in to them.
+    ///   - configuration: Pools, timeouts, routing.
+    ///   - session: How sessions are set up.
+    ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
+    /// - Throws: ``ClusterError``, or `ReactorError` if the system has no thread or descriptor left for the event loops.
+    public convenience init(
+        _ parameters: ConnectionParameters,
+        configuration: ClusterConfiguration = ClusterConfiguration(),
+        session: SessionOptions = SessionOptions(),
+        logger: Logger? = nil
+    ) throws {
+        let monitorLoop = try MonitorLoop.shared.get()
+        let log = logger.map { ClusterLog($0, name: configuration.name) }
+        try self.init(
+            endpoints: parameters.hosts,
+            driver: LibPQDriver(
+                parameters: parameters,
+                options: session,
+                loops: try EventLoopGroup.shared,
+                monitorLoop: monitorLoop
+            ),
+            configuration: configuration,
+            clock: LoopTime(loop: monitorLoop),
+            onDrop: { log?.warn("cluster was dropped without close; it has stopped") }
+        )
+        guard let log else { return }
+        for notice in parameters.notices { log.warn(notice.description) }
+        log.follow(events)
+    }
+}
+
+/// The one loop of the process that serves all monitors.
+private final class MonitorLoop: Sendable {
+    static let shared = MonitorLoop()
+
+    private let loop = Mutex<EventLoop?>(nil)
+
+    func get() throws(ReactorError) -> EventLoop {
+        try loop.withLock { loop throws(ReactorError) in
+            if let loop { return loop }
+            let made = try EventLoop(name: "posthouse-monitor")
+            loop = made
+            return made
+        }
+    }
+}

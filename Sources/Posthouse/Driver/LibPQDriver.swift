@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PosthouseCluster
+public import PosthousePool
+public import PosthousePostgres
+public import PosthouseReactor
+import Synchronization
+
+/// PostgreSQL through libpq, as the cluster's driver.
+public struct LibPQDriver: ClusterDriver {
+    /// Which question each host answers; found out once.
+    private final class Questions: Sendable {
+        let byHost = Mutex<[HostEndpoint: IdentityQuery]>([:])
+    }
+
+    private let parameters: ConnectionParameters
+    private let options: SessionOptions
+    private let loops: EventLoopGroup
+    private let monitorLoop: EventLoop
+    private let questions = Questions()
+
+    /// Makes a driver.
+    ///
+    /// - Parameters:
+    ///   - parameters: User, database, TLS and all else that the hosts have in common.
+    ///   - options: How sessions are set up.
+    ///   - loops: Serve the pooled connections.
+    ///   - monitorLoop: Serves the monitors' sessions, and no user code.
+    public init(
+        parameters: ConnectionParameters,
+        options: SessionOptions = SessionOptions(),
+        loops: EventLoopGroup,
+        monitorLoop: EventLoop
+    ) {
+        self.parameters = parameters
+        self.options = options
+        self.loops = loops
+        self.monitorLoop = monitorLoop
+    }
+
+    /// Opens a connection: one host for one libpq connection, on the loop that fits the purpose.
+    public func connect(
+        to endpoint: HostEndpoint,
+        for purpose: ConnectionPurpose,
+        observer: any ConnectionObserver,
+        deadline: ContinuousClock.Instant
+    ) async throws -> DatabaseConnection {
+        try await DatabaseConnection.connect(
+            to: endpoint,
+            parameters: parameters,
+            options: options,
+            loop: purpose == .monitor ? monitorLoop : loops.next(),
+            deadline: deadline,
+            events: ObserverEvents(observer: observer),
+            executor: purpose == .monitor ? monitorLoop : nil
+        )
+    }
+
+    /// Asks for identity and role, in as much detail as the host allows.
+    public func probe(_ connection: DatabaseConnection, deadline: ContinuousClock.Instant) async throws -> HostReport {
+        var question = questions.byHost.withLock { $0[connection.endpoint] } ?? .full
+        while true {
+            do {
+                return try HostReport(await connection.query(question.sql, deadline: deadline))
+            } catch let error as DatabaseError where error.isRefusal {
+                guard let simpler = question.simpler else { throw error }
+                question = simpler
+                questions.byHost.withLock { $0[connection.endpoint] = simpler }
+            }
+        }
+    }
+
+    /// The `db` of `write { db in }`.
+    public func session(on connection: DatabaseConnection, permit: LeasePermit) -> DatabaseSession {
+        DatabaseSession(connection: connection, permit: LeaseSendPermit(permit: permit))
+    }
+
+    /// Whether the session is closed, broken, busy, or not outside of a transaction.
+    public func isClosed(_ connection: DatabaseConnection) -> Bool { !connection.isReusable }
+
+    /// Closes the connection at once.
+    public func close(_ connection: DatabaseConnection) { connection.close() }
+
+    /// Shuts the connection down under whoever uses it.
+    public func interrupt(_ connection: DatabaseConnection, reason: InterruptReason) {
+        connection.interrupt(reason == .fenced ? .fenced : .terminated)
+    }
+
+    /// What a driver error proves of the host.
+    public func classify(_ error: any Error) -> HostFailure {
+        switch error {
+        case let error as HostFailure: error
+        case let error as DatabaseError: HostFailure(error)
+        default: HostFailure(.unreachable, reason: String(describing: error))
+        }
+    }
+
+    /// The connection's loop, counted from one: zero is no home.
+    public func affinity(of connection: DatabaseConnection) -> Int { connection.loop.index + 1 }
+}
+
+extension DatabaseError {
+    /// The server keeps a function to itself, or does not have it.
+    fileprivate var isRefusal: Bool {
+        sqlState == .insufficientPrivilege || sqlState == "42883" || sqlState == .featureNotSupported
+            || sqlState == .undefinedTable
+    }
+}
+
+/// Hands on what a connection finds out in passing.
+private final class ObserverEvents: ConnectionEvents {
+    private let observer: any ConnectionObserver
+
+    init(observer: any ConnectionObserver) {
+        self.observer = observer
+    }
+
+    func connection(_ connection: DatabaseConnection, changedInHotStandby inHotStandby: Bool) {
+        if !inHotStandby { observer.connection(noticed: .leftRecovery) }
+    }
+
+    func connection(_ connection: DatabaseConnection, wasLost error: DatabaseError) {
+        observer.connection(noticed: .connectionLost)
+    }
+
+    func connection(_ connection: DatabaseConnection, sawShutdown sqlState: SQLState) {
+        observer.connection(noticed: .shutdownAnnounced)
+    }
+
+    func connectionSawReadOnlyError(_ connection: DatabaseConnection) {
+        observer.connection(noticed: .writeRefused)
+    }
+
+    func connectionHasIdleInput(_ connection: DatabaseConnection) {
+        observer.withIdleClaim { connection.processIdleInput() ? .keep : .evict }
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthousePool
+
+/// Connections to the right server of a highly available database: writes to the primary, reads to replicas,
+/// while servers die, are promoted, freeze and come back.
+///
+/// A cluster runs by itself from the moment it is made until ``close(timeout:)``. Dropped without `close`, it stops
+/// too. It is generic over its driver; applications use the ready-made `PostgresCluster`.
+///
+/// ```swift
+/// try await cluster.write { db in try await db.execute("UPDATE stock SET left = left - 1 WHERE id = \(id)") }
+/// let left = try await cluster.read { db in try await db.query("SELECT left FROM stock WHERE id = \(id)") }
+/// ```
+public final class Cluster<Driver: ClusterDriver>: Sendable {
+    let core: ClusterCore<Driver>
+    private let onDrop: (@Sendable () -> Void)?
+
+    /// Makes a cluster and starts watching its hosts.
+    ///
+    /// - Parameters:
+    ///   - endpoints: The hosts; any of them may be the primary.
+    ///   - driver: How to talk to them.
+    ///   - configuration: Pools, timeouts, routing.
+    ///   - clock: The time, and the thread that monitors run on.
+    ///   - random: Uniform in 0...1, for jitter.
+    ///   - onDrop: Called if the cluster is dropped without ``close(timeout:)`` or ``terminate()``.
+    /// - Throws: ``ClusterError`` with code `invalidArgument`.
+    public init(
+        endpoints: [Driver.Endpoint],
+        driver: Driver,
+        configuration: ClusterConfiguration = ClusterConfiguration(),
+        clock: any ClusterClock,
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) },
+        onDrop: (@Sendable () -> Void)? = nil
+    ) throws(ClusterError) {
+        self.onDrop = onDrop
+        if endpoints.isEmpty { throw ClusterError(.invalidArgument, message: "a cluster needs at least one host") }
+        if Set(endpoints).count != endpoints.count {
+            throw ClusterError(.invalidArgument, message: "a host is named twice")
+        }
+        if let complaint = configuration.complaint { throw ClusterError(.invalidArgument, message: complaint) }
+        do throws(PoolError) {
+            self.core = try ClusterCore(
+                endpoints: endpoints,
+                driver: driver,
+                configuration: configuration,
+                clock: clock,
+                random: random
+            )
+        } catch {
+            throw ClusterError(.invalidArgument, message: error.message, pool: error)
+        }
+    }
+
+    deinit {
+        guard !core.isStopped else { return }
+        core.halt()
+        core.group.terminate()
+        onDrop?()
+    }
+
+    // MARK: - Use
+
+    /// Runs `body` with a connection to the primary.
+    ///
+    /// Waits until there is a primary with a free connection. The connection goes back when `body` ends; the
+    /// handle is worthless afterwards. Cancelling the task ends the wait at once.
+    ///
+    /// - Parameters:
+    ///   - timeout: The most to wait for the connection. Default: the configuration's `acquireTimeout`.
+    ///   - body: What to do on the primary.
+    /// - Returns: What `body` returned.
+    /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    @discardableResult
+    public func write<Result>(
+        timeout: Duration? = nil,
+        _ body: (Driver.Session) async throws -> Result
+    ) async throws -> Result {
+        try await use(request(readOnly: false, fallbackPrimary: nil, timeout: timeout), body)
+    }
+
+    /// Runs `body` with a connection to a replica.
+    ///
+    /// - Parameters:
+    ///   - fallbackPrimary: Whether the primary serves while no replica is there. Default: the configuration's.
+    ///   - timeout: The most to wait for the connection. Default: the configuration's `acquireTimeout`.
+    ///   - body: What to do; writing there fails with SQLSTATE 25006.
+    /// - Returns: What `body` returned.
+    /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    @discardableResult
+    public func read<Result>(
+        fallbackPrimary: Bool? = nil,
+        timeout: Duration? = nil,
+        _ body: (Driver.Session) async throws -> Result
+    ) async throws -> Result {
+        try await use(request(readOnly: true, fallbackPrimary: fallbackPrimary, timeout: timeout), body)
+    }
+
+    /// Runs `body` with a connection to any usable host.
+    ///
+    /// - Parameters:
+    ///   - timeout: The most to wait for the connection. Default: the configuration's `acquireTimeout`.
+    ///   - body: What to do.
+    /// - Returns: What `body` returned.
+    /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    @discardableResult
+    public func withAnyHost<Result>(
+        timeout: Duration? = nil,
+        _ body: (Driver.Session) async throws -> Result
+    ) async throws -> Result {
+        try await use(AcquireRequest(wants: [.primary, .replica], deadline: deadline(timeout)), body)
+    }
+
+    /// Takes a connection to keep until the lease is released or dropped.
+    ///
+    /// - Parameters:
+    ///   - readOnly: Whether a replica is wanted. Default: the primary.
+    ///   - fallbackPrimary: Whether the primary serves reads while no replica is there. Not for writes.
+    ///   - timeout: The most to wait. Default: the configuration's `acquireTimeout`.
+    /// - Throws: ``ClusterError``.
+    public func acquire(
+        readOnly: Bool = false,
+        fallbackPrimary: Bool? = nil,
+        timeout: Duration? = nil
+    ) async throws(ClusterError) -> ClusterLease<Driver> {
+        if !readOnly && fallbackPrimary != nil {
+            throw ClusterError(.invalidArgument, message: "fallbackPrimary is for reads; a write has only the primary")
+        }
+        let request = request(readOnly: readOnly, fallbackPrimary: fallbackPrimary, timeout: timeout)
+        return ClusterLease(try await acquire(request), of: self)
+    }
+
+    private func use<Result>(
+        _ request: AcquireRequest,
+        _ body: (Driver.Session) async throws -> Result
+    ) async throws -> Result {
+        let lease = try await acquire(request)
+        let result = try await body(core.driver.session(on: lease.connection, permit: lease.permit))
+        try lease.release()
+        return result
+    }
+
+    private func acquire(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection> {
+        do throws(PoolError) {
+            return try await core.group.acquire(request)
+        } catch {
+            throw explain(error, request)
+        }
+    }
+
+    private func request(readOnly: Bool, fallbackPrimary: Bool?, timeout: Duration?) -> AcquireRequest {
+        guard readOnly else { return AcquireRequest(wants: .primary, deadline: deadline(timeout)) }
+        let fallback = fallbackPrimary ?? core.configuration.fallbackPrimary
+        return AcquireRequest(wants: .replica, fallback: fallback ? .primary : [], deadline: deadline(timeout))
+    }
+
+    private func deadline(_ timeout: Duration?) -> ContinuousClock.Instant? {
+        timeout.map { core.clock.now + $0 }
+    }
+
+    // MARK: - Readiness
+
+    /// Waits until that many primaries and replicas can be used; without counts, until every host can.
+    ///
+    /// - Parameters:
+    ///   - primaries: The least number of primaries, 0 or 1.
+    ///   - replicas: The least number of replicas.
+    ///   - timeout: The most to wait. Default: 10 s.
+    /// - Throws: ``ClusterError`` with code `invalidArgument` for half-given or negative counts, or `notReady`,
+    ///   `cancelled`, `closed`.
+    public func ready(
+        primaries: Int? = nil,
+        replicas: Int? = nil,
+        timeout: Duration = .seconds(10)
+    ) async throws(ClusterError) {
+        let condition: @Sendable (ReadinessCount) -> Bool
+        let wanted: String
+        switch (primaries, replicas) {
+        case (nil, nil):
+            condition = { $0.isComplete }
+            wanted = "all \(core.endpoints.count) hosts"
+        case (let primaries?, let replicas?) where primaries >= 0 && replicas >= 0:
+            condition = { $0.primaries >= primaries && $0.replicas >= replicas }
+            wanted = "\(primaries) primaries and \(replicas) replicas"
+        default:
+            throw ClusterError(.invalidArgument, message: "ready needs both counts or none, and none negative")
+        }
+        let outcome = await core.changes.wait(
+            until: core.clock.now + timeout,
+            clock: core.clock,
+            current: { self.core.readiness },
+            condition
+        )
+        switch outcome {
+        case .met: return
+        case .timedOut:
+            throw failure(.notReady, "\(wanted) were not ready within \(timeout)")
+        case .cancelled: throw ClusterError(.cancelled, message: "the task was cancelled while it waited for readiness")
+        case .closed: throw ClusterError(.closed, message: "the cluster is closed")
+        }
+    }
+
+    // MARK: - Looking
+
+    /// The cluster as this process sees it now.
+    public func snapshot() -> ClusterSnapshot { core.snapshot() }
+
+    /// What happens from now on: role changes, outages, quarantines. Ends when the cluster is closed.
+    ///
+    /// A subscriber that falls 1,024 events behind loses the oldest ones.
+    public var events: AsyncStream<ClusterEvent> { core.events.subscribe() }
+
+    /// What is known of every host, for errors.
+    func reasons() -> [ClusterError.HostReason] {
+        core.snapshot().hosts.map {
+            ClusterError.HostReason(host: $0.host, state: $0.state, role: $0.role, reason: $0.reason)
+        }
+    }
+
+    // MARK: - End
+
+    /// Refuses new work, lets leased connections finish, and closes everything.
+    ///
+    /// - Parameter timeout: How long to let leased connections finish; what is still out then is interrupted.
+    ///   Default: 30 s.
+    /// - Returns: How many connections had to be interrupted.
+    @discardableResult
+    public func close(timeout: Duration = .seconds(30)) async -> Int {
+        let interrupted = await core.group.close(deadline: core.clock.now + timeout)
+        await core.stop()
+        return interrupted
+    }
+
+    /// Closes idle and leased connections at once; running statements and waiting requests fail.
+    public func terminate() {
+        core.group.terminate()
+        core.halt()
+    }
+}
+
+// MARK: - Errors
+
+extension Cluster {
+    func failure(_ code: ClusterError.Code, _ message: String, pool: PoolError? = nil) -> ClusterError {
+        ClusterError(code, message: message, hosts: reasons(), pool: pool)
+    }
+
+    /// Says in the cluster's terms why the pool could not serve.
+    private func explain(_ error: PoolError, _ request: AcquireRequest) -> ClusterError {
+        switch error.code {
+        case .closed: return ClusterError(.closed, message: "the cluster is closed", pool: error)
+        case .cancelled:
+            return ClusterError(.cancelled, message: "the task was cancelled while it waited for a connection", pool: error)
+        case .timedOut: break
+        default: return failure(.connectFailed, error.message, pool: error)
+        }
+        let hosts = core.snapshot().hosts
+        let role = request.wants.contains(.primary) ? "primary" : "replica"
+        let accepted = request.wants.union(request.fallback)
+        let serving = hosts.filter { !$0.serves.isDisjoint(with: accepted) }
+        let waited = error.waited
+        if serving.isEmpty {
+            let answers = hosts.contains { [.up, .busy, .starting, .quarantined].contains($0.state) }
+            guard answers else {
+                return failure(.noHostReachable, "no host could be reached within \(waited)", pool: error)
+            }
+            let code: ClusterError.Code = request.wants.contains(.primary) ? .noPrimary : .noReplica
+            return failure(code, "no \(role) within \(waited)", pool: error)
+        }
+        let size = serving.map(\.pool.size).reduce(0, +)
+        if size == 0, let last = serving.compactMap(\.pool.lastConnectError).last {
+            return failure(.connectFailed, "no connection to the \(role) within \(waited): \(last)", pool: error)
+        }
+        let message = "no free connection to the \(role) within \(waited): \(error.message)"
+        return failure(.acquireTimedOut, message, pool: error)
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthousePool
+import Synchronization
+
+/// The shell around the ``TopologyMachine``: runs its actions on monitors, pools and subscribers.
+///
+/// Evidence arrives from many threads. It is handled one piece at a time, in the order of arrival: whoever finds
+/// nobody at work works until the inbox is empty. So actions never overtake each other, no lock is held while they
+/// run, and an action may bring new evidence without a deadlock.
+final class ClusterCore<Driver: ClusterDriver>: Sendable {
+    let driver: Driver
+    let endpoints: [Driver.Endpoint]
+    let configuration: ClusterConfiguration
+    let clock: any ClusterClock
+    let group: PoolGroup<Driver.Connection>
+    let members: [MemberID]
+    let events = EventBroadcast<ClusterEvent>(capacity: 1024)
+    let changes = ConditionQueue<ReadinessCount>()
+
+    private struct State {
+        var machine: TopologyMachine
+        var stopwatches: [Stopwatch]
+        var inbox: [TopologyMachine.Event] = []
+        var isWorking = false
+        var isStopped = false
+        var monitors: [HostMonitor<Driver>] = []
+        var tasks: [Task<Void, Never>] = []
+    }
+
+    private let state: Mutex<State>
+
+    init(
+        endpoints: [Driver.Endpoint],
+        driver: Driver,
+        configuration: ClusterConfiguration,
+        clock: any ClusterClock,
+        random: @escaping @Sendable () -> Double
+    ) throws(PoolError) {
+        self.driver = driver
+        self.endpoints = endpoints
+        self.configuration = configuration
+        self.clock = clock
+        let group = PoolGroup<Driver.Connection>(
+            configuration: PoolGroupConfiguration(
+                name: configuration.name,
+                acquireTimeout: configuration.acquireTimeout
+            ),
+            time: clock
+        )
+        self.group = group
+        let links = endpoints.indices.map { HostLink<Driver>(host: $0) }
+        var members: [MemberID] = []
+        for (endpoint, link) in zip(endpoints, links) {
+            let strategy = HostStrategy(
+                endpoint: endpoint,
+                driver: driver,
+                clock: clock,
+                connectTimeout: configuration.pool.connectTimeout,
+                link: link
+            )
+            let label = String(describing: endpoint)
+            members.append(
+                try group.addMember(label: label, configuration: configuration.pool, strategy: strategy)
+            )
+        }
+        self.members = members
+        self.state = Mutex(
+            State(
+                machine: TopologyMachine(labels: endpoints.map { String(describing: $0) }),
+                stopwatches: endpoints.map { _ in Stopwatch(window: configuration.stopwatchWindowSize) }
+            )
+        )
+        for link in links { link.attach(self) }
+        start(links, random: random)
+    }
+
+    private func start(_ links: [HostLink<Driver>], random: @escaping @Sendable () -> Double) {
+        let monitors = zip(endpoints, links).map { endpoint, link in
+            HostMonitor(
+                endpoint: endpoint,
+                driver: driver,
+                clock: clock,
+                refreshDelay: configuration.refreshDelay,
+                timeout: configuration.refreshTimeout,
+                observer: MonitorObserver(link: link),
+                random: random
+            )
+        }
+        var tasks = zip(monitors, links).map { monitor, link in
+            Task(name: "posthouse monitor \(endpoints[link.host])", executorPreference: clock.executor) {
+                await monitor.run { check in link.core?.take(check, of: link.host) }
+            }
+        }
+        let watch = SilenceWatch(clock: clock)
+        tasks.append(
+            Task(name: "posthouse watch", executorPreference: clock.executor) {
+                await watch.run { watch in links[0].core?.listen(to: &watch) ?? false }
+            }
+        )
+        state.withLock { state in
+            state.monitors = monitors
+            state.tasks = tasks
+        }
+    }
+
+    // MARK: - Evidence
+
+    private func take(_ check: HostMonitor<Driver>.Check, of host: Int) {
+        switch check.outcome {
+        case .success(let report):
+            state.withLock { $0.stopwatches[host].record(check.responseTime) }
+            post(.reported(host: host, report))
+        case .failure(let failure):
+            post(.failed(host: host, failure, fresh: check.fresh))
+        }
+    }
+
+    /// Called at every tick: suspects the hosts whose users wait and get nothing.
+    private func listen(to watch: inout SilenceWatch) -> Bool {
+        let silent = watch.silentHosts(in: group.activity(), now: clock.now)
+        for host in silent { post(.suspected(host: host, .silence)) }
+        return !state.withLock { $0.isStopped }
+    }
+
+    /// Whether a new pool connection reached the server that the monitor speaks for; if so its report is evidence too.
+    func admit(_ report: HostReport, to host: Int) throws(HostFailure) {
+        let known = state.withLock { $0.machine.hosts[host].report }
+        if let known, let ours = known.incarnation, let theirs = report.incarnation, ours != theirs {
+            post(.suspected(host: host, .connectionLost))
+            throw HostFailure(
+                .unreachable,
+                reason: "the address answered with another server than the one last checked; it is checked anew"
+            )
+        }
+        post(.reported(host: host, report))
+    }
+
+    func suspect(_ host: Int, _ evidence: PassiveEvidence) {
+        post(.suspected(host: host, evidence))
+    }
+
+    private func post(_ event: TopologyMachine.Event) {
+        let works = state.withLock { state in
+            guard !state.isStopped else { return false }
+            state.inbox.append(event)
+            defer { state.isWorking = true }
+            return !state.isWorking
+        }
+        if works { work() }
+    }
+
+    private func work() {
+        while true {
+            let now = clock.now
+            let step: (actions: [TopologyMachine.Action], count: ReadinessCount, monitors: [HostMonitor<Driver>])? =
+                state.withLock { state in
+                    guard !state.inbox.isEmpty else {
+                        state.isWorking = false
+                        return nil
+                    }
+                    let actions = state.machine.handle(state.inbox.removeFirst(), now: now)
+                    return (actions, ReadinessCount(of: state.machine.hosts), state.monitors)
+                }
+            guard let step else { return }
+            for action in step.actions { run(action, on: step.monitors) }
+            if !step.actions.isEmpty { changes.post(step.count) }
+        }
+    }
+
+    private func run(_ action: TopologyMachine.Action, on monitors: [HostMonitor<Driver>]) {
+        switch action {
+        case .serve(let host, let services): group.setServices(services, for: members[host])
+        case .fence(let host): group.fence(members[host])
+        case .expire(let host): group.expire(members[host])
+        case .check(let host): monitors[host].checkNow()
+        case .hunt(let hunts): for monitor in monitors { monitor.hunt(hunts) }
+        case .emit(let event): events.send(event)
+        }
+    }
+
+    // MARK: - State
+
+    /// "host:port" of a pool's host.
+    func label(of member: MemberID) -> String {
+        members.firstIndex(of: member).map { String(describing: endpoints[$0]) } ?? ""
+    }
+
+    var readiness: ReadinessCount { state.withLock { ReadinessCount(of: $0.machine.hosts) } }
+
+    func snapshot() -> ClusterSnapshot {
+        let pool = group.snapshot()
+        return state.withLock { state in
+            let machine = state.machine
+            let written = machine.primary.flatMap { machine.hosts[$0].report?.position }
+            let hosts = machine.hosts.enumerated().map { index, host in
+                ClusterSnapshot.Host(
+                    host: host.label,
+                    state: host.state,
+                    role: host.role,
+                    reason: host.reason,
+                    serves: host.serves,
+                    report: host.report,
+                    answeredAt: host.reportedAt,
+                    lagBytes: Self.lag(of: host, behind: written),
+                    responseTime: state.stopwatches[index].last,
+                    medianResponseTime: state.stopwatches[index].median,
+                    pool: pool.members[index]
+                )
+            }
+            return ClusterSnapshot(
+                hosts: hosts,
+                primary: machine.primary.map { machine.hosts[$0].label },
+                systemIdentifier: machine.systemIdentifier,
+                timeline: machine.highestTimeline,
+                fenceLevel: machine.fenceLevel,
+                waiting: pool.waiting
+            )
+        }
+    }
+
+    private static func lag(of host: HostRecord, behind written: UInt64?) -> UInt64? {
+        guard host.role == .replica, let written, let replayed = host.report?.position else { return nil }
+        return written > replayed ? written - replayed : 0
+    }
+
+    // MARK: - End
+
+    var isStopped: Bool { state.withLock { $0.isStopped } }
+
+    /// Stops the monitors; the last of them closes its session soon after.
+    func stop() async {
+        let tasks = halt()
+        for task in tasks { await task.value }
+    }
+
+    @discardableResult
+    func halt() -> [Task<Void, Never>] {
+        let tasks = state.withLock { state in
+            state.isStopped = true
+            defer { state.tasks = [] }
+            return state.tasks
+        }
+        for task in tasks { task.cancel() }
+        changes.close()
+        events.finish()
+        return tasks
+    }
+}

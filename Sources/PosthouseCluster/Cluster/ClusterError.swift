@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PosthousePool
+
+/// Why the cluster could not give a connection, and what it knows of each host.
+public struct ClusterError: Error, Sendable {
+    /// What kind of failure it is.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case noPrimary, noReplica, noHostReachable, acquireTimedOut, connectFailed, notReady, cancelled, closed
+            case invalidArgument
+        }
+
+        private var value: Value
+        private init(_ value: Value) { self.value = value }
+
+        /// No host accepted writes before the deadline, though some host answers.
+        public static let noPrimary = Code(.noPrimary)
+        /// No replica (nor, with fallback, a primary) could be used before the deadline, though some host answers.
+        public static let noReplica = Code(.noReplica)
+        /// No host answered before the deadline.
+        public static let noHostReachable = Code(.noHostReachable)
+        /// The role is there, but no connection became free before the deadline.
+        public static let acquireTimedOut = Code(.acquireTimedOut)
+        /// The role is there, but connecting to its hosts kept failing.
+        public static let connectFailed = Code(.connectFailed)
+        /// The hosts asked for were not ready before the deadline.
+        public static let notReady = Code(.notReady)
+        /// The task was cancelled while it waited.
+        public static let cancelled = Code(.cancelled)
+        /// The cluster is closed.
+        public static let closed = Code(.closed)
+        /// An argument or a configuration value makes no sense.
+        public static let invalidArgument = Code(.invalidArgument)
+
+        /// The code's name.
+        public var description: String { value.rawValue }
+    }
+
+    /// What is known of one host.
+    public struct HostReason: Sendable, Hashable {
+        /// "host:port".
+        public var host: String
+        /// Whether it can be used.
+        public var state: HostState
+        /// What it is.
+        public var role: HostRole
+        /// Why, in words; never a password.
+        public var reason: String?
+    }
+
+    /// What kind of failure it is.
+    public var code: Code
+    /// What failed and what to do about it.
+    public var message: String
+    /// Every host and its reason.
+    public var hosts: [HostReason]
+    /// The pool's side of it, if it got that far.
+    public var pool: PoolError?
+
+    /// Makes an error.
+    public init(_ code: Code, message: String, hosts: [HostReason] = [], pool: PoolError? = nil) {
+        self.code = code
+        self.message = message
+        self.hosts = hosts
+        self.pool = pool
+    }
+}
+
+extension ClusterError: CustomStringConvertible {
+    /// The message, then every host with its state and reason.
+    public var description: String {
+        guard !hosts.isEmpty else { return message }
+        let list = hosts.map { host in
+            let what =
+                host.state == .up ? host.role.rawValue : host.state.rawValue
+            return host.reason.map { "\(host.host): \(what), \($0)" } ?? "\(host.host): \(what)"
+        }
+        return "\(message) (\(list.joined(separator: "; ")))"
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthousePool
+import Synchronization
+
+/// Ties one host's pool, connections and monitor to the core, without keeping the core alive.
+final class HostLink<Driver: ClusterDriver>: Sendable {
+    private struct Reference {
+        weak var core: ClusterCore<Driver>?
+    }
+
+    let host: Int
+    private let reference = Mutex(Reference())
+
+    init(host: Int) {
+        self.host = host
+    }
+
+    func attach(_ core: ClusterCore<Driver>) {
+        reference.withLock { $0.core = core }
+    }
+
+    var core: ClusterCore<Driver>? { reference.withLock { $0.core } }
+}
+
+/// How the pool of one host makes and ends its connections.
+struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
+    let endpoint: Driver.Endpoint
+    let driver: Driver
+    let clock: any ClusterClock
+    let connectTimeout: Duration
+    let link: HostLink<Driver>
+
+    func create(slot: PoolSlot) async throws -> Driver.Connection {
+        let deadline = clock.now + connectTimeout
+        do {
+            let connection = try await driver.connect(
+                to: endpoint,
+                for: .pool,
+                observer: PooledObserver(link: link, slot: slot),
+                deadline: deadline
+            )
+            do {
+                // Behind one name there may be another server than the one that was checked.
+                let report = try await driver.probe(connection, deadline: deadline)
+                try link.core?.admit(report, to: link.host)
+                return connection
+            } catch {
+                driver.close(connection)
+                throw error
+            }
+        } catch {
+            if !Task.isCancelled { link.core?.suspect(link.host, .connectionLost) }
+            throw error
+        }
+    }
+
+    func isClosed(_ connection: Driver.Connection) -> Bool { driver.isClosed(connection) }
+
+    func close(_ connection: Driver.Connection) { driver.close(connection) }
+
+    func interrupt(_ connection: Driver.Connection, reason: InterruptReason) {
+        driver.interrupt(connection, reason: reason)
+    }
+
+    func affinity(of connection: Driver.Connection) -> Int { driver.affinity(of: connection) }
+}
+
+/// Listens to one connection in the pool.
+private final class PooledObserver<Driver: ClusterDriver>: ConnectionObserver {
+    private let link: HostLink<Driver>
+    private let slot: PoolSlot
+
+    init(link: HostLink<Driver>, slot: PoolSlot) {
+        self.link = link
+        self.slot = slot
+    }
+
+    func connection(noticed evidence: PassiveEvidence) {
+        link.core?.suspect(link.host, evidence)
+    }
+
+    func withIdleClaim(_ body: () -> IdleVerdict) -> Bool {
+        slot.withIdleClaim(body)
+    }
+}
+
+/// Listens to the monitor's own session. Between two checks nobody else uses it, but the monitor may begin one
+/// at any moment: what arrives meanwhile is for the next check to read, and that is asked for at once.
+final class MonitorObserver<Driver: ClusterDriver>: ConnectionObserver {
+    private let link: HostLink<Driver>
+
+    init(link: HostLink<Driver>) {
+        self.link = link
+    }
+
+    func connection(noticed evidence: PassiveEvidence) {
+        link.core?.suspect(link.host, evidence)
+    }
+
+    func withIdleClaim(_ body: () -> IdleVerdict) -> Bool {
+        link.core?.suspect(link.host, .connectionLost)
+        return false
+    }
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How many hosts can be used, by role.
+struct ReadinessCount: Sendable, Hashable {
+    var primaries = 0
+    var replicas = 0
+    var hosts = 0
+
+    init(of hosts: [HostRecord]) {
+        self.hosts = hosts.count
+        for host in hosts {
+            if host.serves.contains(.primary) { primaries += 1 }
+            if host.serves.contains(.replica) { replicas += 1 }
+        }
+    }
+
+    var isComplete: Bool { primaries + replicas == hosts }
+}

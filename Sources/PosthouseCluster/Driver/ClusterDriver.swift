@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PosthousePool
+
+/// What the cluster needs of a database driver: five members, and a few more that a driver may offer.
+///
+/// The cluster knows no wire protocol. It opens connections through the driver, asks each server who it is
+/// (``probe(_:deadline:)``), and hands users a ``Session`` that refuses to send once its permit is withdrawn.
+///
+/// A connection is used by one owner at a time: the monitor, the lease holder, or the driver's own loop after it
+/// has claimed the idle slot. Only ``interrupt(_:reason:)`` is called from elsewhere.
+public protocol ClusterDriver: Sendable {
+    /// Where a server is reached. Its description, "host:port", names the host in errors and events.
+    associatedtype Endpoint: Sendable, Hashable, CustomStringConvertible
+    /// A physical connection.
+    associatedtype Connection: Sendable
+    /// What a user works with while a lease lasts.
+    associatedtype Session
+
+    /// Opens a connection. Must end by `deadline`, and promptly when its task is cancelled.
+    ///
+    /// - Parameters:
+    ///   - endpoint: The server to connect to.
+    ///   - purpose: A monitor's session must not share a thread with user code.
+    ///   - observer: Is told what the connection notices by itself, for free.
+    ///   - deadline: When the attempt has to be over.
+    func connect(
+        to endpoint: Endpoint,
+        for purpose: ConnectionPurpose,
+        observer: any ConnectionObserver,
+        deadline: ContinuousClock.Instant
+    ) async throws -> Connection
+
+    /// Asks the server on this connection for its identity and role.
+    func probe(_ connection: Connection, deadline: ContinuousClock.Instant) async throws -> HostReport
+
+    /// Makes the handle a user gets; every statement sent through it must pass `permit.check()` first.
+    func session(on connection: Connection, permit: LeasePermit) -> Session
+
+    /// Whether the connection must not be handed out: closed, broken, or not back in its resting state.
+    func isClosed(_ connection: Connection) -> Bool
+
+    /// Closes the connection at once. Called by its owner, never while it is leased.
+    func close(_ connection: Connection)
+
+    /// Makes the running work of a leased connection fail soon. From any thread. Default: nothing.
+    func interrupt(_ connection: Connection, reason: InterruptReason)
+
+    /// What a failure to connect or to probe says of the host. Default: ``HostFailure/Kind/unreachable``.
+    func classify(_ error: any Error) -> HostFailure
+
+    /// Which event loop the connection lives on, so that a task already there prefers it. Default: 0.
+    func affinity(of connection: Connection) -> Int
+}
+
+extension ClusterDriver {
+    /// Does nothing.
+    public func interrupt(_ connection: Connection, reason: InterruptReason) {}
+
+    /// Proves nothing more than that the attempt failed.
+    public func classify(_ error: any Error) -> HostFailure {
+        HostFailure(.unreachable, reason: String(describing: error))
+    }
+
+    /// No home.
+    public func affinity(of connection: Connection) -> Int { 0 }
+}
+
+/// Why a connection is opened.
+public enum ConnectionPurpose: Sendable, Hashable {
+    /// For users, kept in the pool.
+    case pool
+    /// For health checks, outside the pool and its limits.
+    case monitor
+}
+
+/// Told by the driver what a connection learned without being asked.
+///
+/// Any of these raises suspicion and leads to a probe; none of them changes a host's state by itself.
+public protocol ConnectionObserver: AnyObject, Sendable {
+    /// Called from any thread; returns quickly and never calls back into the connection.
+    func connection(noticed evidence: PassiveEvidence)
+
+    /// Runs `body` while the connection is held out of the idle set, if it is idle there; else does nothing.
+    ///
+    /// A driver calls this when an idle socket becomes readable, to find out whether the server said goodbye.
+    ///
+    /// - Returns: Whether `body` ran.
+    @discardableResult
+    func withIdleClaim(_ body: () -> IdleVerdict) -> Bool
+}
+
+/// What a connection can notice by itself.
+public enum PassiveEvidence: Sendable, Hashable {
+    /// The server reported `in_hot_standby = off` on a session where it was `on`: it has been promoted.
+    case leftRecovery
+    /// The socket was closed or reset by the other side.
+    case connectionLost
+    /// The server announced its end (57P01, 57P02, 57P03).
+    case shutdownAnnounced
+    /// A write was refused as read-only (25006). May be the user's own `BEGIN READ ONLY`.
+    case writeRefused
+    /// A statement has waited long for its answer.
+    case silence
+}

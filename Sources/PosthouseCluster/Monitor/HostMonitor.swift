@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthousePool
+import Synchronization
+
+/// Asks one host, on a session of its own, who it is; again and again until it is cancelled.
+///
+/// It reports what it sees and decides nothing: the verdict is the ``TopologyMachine``'s.
+final class HostMonitor<Driver: ClusterDriver>: Sendable {
+    /// The result of one check.
+    struct Check: Sendable {
+        var outcome: Result<HostReport, HostFailure>
+        /// Whether it ran on a session opened for it.
+        var fresh: Bool
+        var responseTime: Duration
+        var began: ContinuousClock.Instant
+    }
+
+    /// A check is inconclusive when we were away longer than this meanwhile.
+    private static var toleratedStall: Duration { .milliseconds(100) }
+
+    private let endpoint: Driver.Endpoint
+    private let driver: Driver
+    private let clock: any ClusterClock
+    private let timeout: Duration
+    private let observer: any ConnectionObserver
+    private let bell = Doorbell()
+    private let schedule: Mutex<CheckSchedule>
+    private let random: @Sendable () -> Double
+
+    init(
+        endpoint: Driver.Endpoint,
+        driver: Driver,
+        clock: any ClusterClock,
+        refreshDelay: Duration,
+        timeout: Duration,
+        observer: any ConnectionObserver,
+        random: @escaping @Sendable () -> Double
+    ) {
+        self.endpoint = endpoint
+        self.driver = driver
+        self.clock = clock
+        self.timeout = timeout
+        self.observer = observer
+        self.random = random
+        // The first hunt is for a primary that nobody has seen yet.
+        var schedule = CheckSchedule(refreshDelay: refreshDelay)
+        schedule.huntingSince = clock.now
+        self.schedule = Mutex(schedule)
+    }
+
+    /// Asks for a check as soon as the least gap allows.
+    func checkNow() {
+        bell.ring()
+    }
+
+    func hunt(_ hunts: Bool) {
+        let now = clock.now
+        schedule.withLock { $0.huntingSince = hunts ? now : nil }
+        bell.ring()
+    }
+
+    /// Checks until the task is cancelled; each check ends before the next begins.
+    func run(_ report: @Sendable (Check) -> Void) async {
+        var session: Driver.Connection?
+        while !Task.isCancelled {
+            await pause(hasSession: session != nil)
+            if Task.isCancelled { break }
+            let check = await check(&session)
+            let now = clock.now
+            let draw = random()
+            let ending: CheckSchedule.Ending =
+                session != nil ? .answered : check.fresh ? .failedConnect : .lostSession
+            schedule.withLock { $0.checked(ending, at: now, random: draw) }
+            if Task.isCancelled { break }
+            report(check)
+        }
+        if let session { driver.close(session) }
+    }
+
+    private func pause(hasSession: Bool) async {
+        var due = clock.now
+        var isRung = false
+        while true {
+            let now = clock.now
+            due = schedule.withLock {
+                isRung ? $0.dueOnRequest(hasSession: hasSession, now: now) : $0.due(hasSession: hasSession, now: now)
+            }
+            guard due > now, !Task.isCancelled else { return }
+            // A hunt that begins or ends rings too: the time is computed anew.
+            if await bell.sleep(until: due, clock: clock) { isRung = true }
+        }
+    }
+
+    private func check(_ session: inout Driver.Connection?) async -> Check {
+        let began = clock.now
+        let deadline = began + timeout
+        let fresh = session == nil
+        do {
+            let connection: Driver.Connection
+            if let session {
+                connection = session
+            } else {
+                connection = try await driver.connect(
+                    to: endpoint,
+                    for: .monitor,
+                    observer: observer,
+                    deadline: deadline
+                )
+                session = connection
+            }
+            let asked = clock.now
+            let report = try await driver.probe(connection, deadline: deadline)
+            return Check(
+                outcome: .success(report),
+                fresh: fresh,
+                responseTime: asked.duration(to: clock.now),
+                began: began
+            )
+        } catch {
+            var failure = driver.classify(error)
+            if let broken = session {
+                driver.close(broken)
+                session = nil
+                // An old session that ends proves nothing of the server; the next attempt, at once, will.
+                if !fresh && failure.kind != .timedOut && failure.kind != .local { failure.kind = .lost }
+            }
+            if failure.kind == .timedOut, clock.stall(since: began) > Self.toleratedStall {
+                failure = HostFailure(.local, reason: "this process was stopped or starved during the check")
+            }
+            return Check(
+                outcome: .failure(failure),
+                fresh: fresh,
+                responseTime: began.duration(to: clock.now),
+                began: began
+            )
+        }
+    }
+}

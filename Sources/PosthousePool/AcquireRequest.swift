@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a caller asks of a pool.
+public struct AcquireRequest: Sendable {
+    /// A member that serves any of these will do. Default: ``ServiceClass/all``.
+    public var wants: ServiceClass
+
+    /// Taken instead while *no* member serves any of ``wants``. A waiting request is served by whichever comes first.
+    /// Default: none.
+    public var fallback: ServiceClass
+
+    /// Only this member (which must serve ``wants``, or ``fallback``, all the same). Default: any.
+    public var member: MemberID?
+
+    /// When to give up; one deadline for everything (waiting, connecting, checking). Default `nil`: now plus the pool's
+    /// acquire timeout. A deadline in the past takes an idle connection or fails at once.
+    public var deadline: ContinuousClock.Instant?
+
+    /// Prefers idle connections of this affinity (``ConnectionStrategy/affinity(of:)``) on the chosen member. Default 0:
+    /// no preference.
+    public var affinity: Int
+
+    /// A request; every part has a default.
+    public init(
+        wants: ServiceClass = .all,
+        fallback: ServiceClass = [],
+        member: MemberID? = nil,
+        deadline: ContinuousClock.Instant? = nil,
+        affinity: Int = 0
+    ) {
+        self.wants = wants
+        self.fallback = fallback
+        self.member = member
+        self.deadline = deadline
+        self.affinity = affinity
+    }
+}
+
+/// A member of one ``PoolGroup``; of no use in another.
+public struct MemberID: Sendable, Hashable {
+    let index: Int
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How a pool opens, checks and closes the connections it keeps.
+///
+/// A strategy implements one of the two `create` methods, ``isClosed(_:)`` and ``close(_:)``. The pool calls all of them
+/// outside its lock, so a strategy may call back into the pool. It never calls two of them at the same time for the same
+/// connection, except ``interrupt(_:reason:)``, which may come from any thread while the connection is leased.
+public protocol ConnectionStrategy<Connection>: Sendable {
+    /// What the pool keeps.
+    associatedtype Connection: Sendable
+
+    /// Opens a connection that will live in `slot`.
+    ///
+    /// Called only when no connection is idle and there is room for one more, on a task of the pool's own: it goes on when
+    /// the request that caused it is cancelled or served by another connection. The task is cancelled when the connect
+    /// timeout has passed or the pool closes; a connection that is returned after that is closed at once.
+    ///
+    /// The default calls ``create()``. Keep `slot` to claim the idle connection later (``PoolSlot/withIdleClaim(_:)``).
+    ///
+    /// - Throws: Anything; it becomes ``PoolError/underlying``.
+    func create(slot: PoolSlot) async throws -> Connection
+
+    /// Opens a connection; for strategies that do not need to know the slot.
+    func create() async throws -> Connection
+
+    /// Whether the connection must not be handed out (again).
+    ///
+    /// Synchronous and cheap: called every time a connection is taken and every time it comes back. `true` means that the
+    /// pool calls ``close(_:)`` to free what is left of it (a failure of that goes to the observer) and takes another.
+    ///
+    /// - Throws: Any error means "invalid": the connection is dropped *without* ``close(_:)`` (the strategy must not leak
+    ///   it), the error is suppressed and another connection is tried. A `CancellationError` is not suppressed: the
+    ///   connection is dropped and the request fails with ``PoolError/Code/cancelled``.
+    func isClosed(_ connection: Connection) throws -> Bool
+
+    /// Closes the connection. Start a task if closing takes time; the connection counts against the pool's limits until
+    /// this returns.
+    ///
+    /// - Throws: The connection is gone all the same. The error reaches the end of the scope that returned the connection,
+    ///   or the observer where there is no such scope.
+    func close(_ connection: Connection) throws
+
+    /// Makes the work that runs on a leased connection fail soon; called from any thread. The default does nothing: the
+    /// connection is then closed when it comes back.
+    func interrupt(_ connection: Connection, reason: InterruptReason)
+
+    /// A small number that says where the connection is at home (for example which event loop serves its socket). Read
+    /// once, when the connection was opened. Requests with the same ``AcquireRequest/affinity`` prefer it. Default 0: none.
+    func affinity(of connection: Connection) -> Int
+}
+
+extension ConnectionStrategy {
+    /// Calls ``create()``.
+    public func create(slot: PoolSlot) async throws -> Connection {
+        try await create()
+    }
+
+    /// Always throws: a strategy implements this or ``create(slot:)``.
+    public func create() async throws -> Connection {
+        throw PoolError(
+            code: .invalidConfiguration,
+            message: "\(type(of: self)) implements neither create() nor create(slot:)"
+        )
+    }
+
+    /// Does nothing.
+    public func interrupt(_ connection: Connection, reason: InterruptReason) {}
+
+    /// 0: no home.
+    public func affinity(of connection: Connection) -> Int { 0 }
+}
+
+/// Why a leased connection is interrupted.
+public struct InterruptReason: Sendable, Hashable, CustomStringConvertible {
+    private enum Kind: String { case fenced, terminated }
+
+    private let kind: Kind
+
+    /// Its member was fenced: nothing more may be sent there.
+    public static let fenced = InterruptReason(kind: .fenced)
+    /// The pool was terminated, or its graceful close ran into its deadline.
+    public static let terminated = InterruptReason(kind: .terminated)
+
+    /// The reason as a word.
+    public var description: String { kind.rawValue }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// A connection for a request, not yet checked: which lease of it this is, and the fence when it was granted.
+struct Grant: Sendable {
+    let occupant: Occupant
+    let epoch: UInt64
+    let fence: UInt64
+}
+
+extension PoolCore {
+    private enum Taken: Sendable { case grant(Grant, emptyHanded: Int?), nothing, closed }
+
+    /// Leases an idle connection. One lock, no allocation, no clock, no suspension, unless the connection turns out dead.
+    func take(_ request: AcquireRequest) throws(PoolError) -> Grant? {
+        let demand = Demand(request)
+        let holder = Self.currentTask
+        while true {
+            let taken: Taken = state.withLock { state in
+                var emptyHanded: Int?
+                guard
+                    let id = state.machine.takeIdle(
+                        demand,
+                        affinity: request.affinity,
+                        holder: holder,
+                        emptyHanded: &emptyHanded
+                    )
+                else { return state.machine.isClosing ? .closed : .nothing }
+                return .grant(state.grant(id), emptyHanded: emptyHanded)
+            }
+            switch taken {
+            case .grant(let grant, let emptyHanded):
+                if let emptyHanded { openAhead(emptyHanded) }
+                if try accept(grant, since: nil) { return grant }
+            case .nothing: return nil
+            case .closed: throw closedError(since: nil)
+            }
+        }
+    }
+
+    private func openAhead(_ member: Int) {
+        let now = time.now
+        step { $0.machine.openAhead(member, now: now, &$1) }
+    }
+
+    private enum Entered: Sendable { case taken(Grant), waiting(WaiterID), exhausted, closed }
+
+    /// Waits for a connection, after `take` found none.
+    nonisolated(nonsending) func wait(for request: AcquireRequest) async throws(PoolError) -> Grant {
+        let began = time.now
+        let deadline = request.deadline ?? began + configuration.acquireTimeout
+        // Drawn when it first enters the queue: whoever was handed a dead connection comes back to its place.
+        var ticket: WaitQueue.Ticket?
+        while true {
+            if Task.isCancelled { throw cancelledError(since: began) }
+            let promise = Promise<Outcome>()
+            switch enter(request, deadline: deadline, ticket: ticket, promise) {
+            case .taken(let grant):
+                if try accept(grant, since: began) { return grant }
+            case .waiting(let id):
+                ticket = id.ticket
+                let outcome = await withTaskCancellationHandler {
+                    await promise.value()
+                } onCancel: {
+                    // If the task was cancelled before it got here, this runs first; the promise keeps the outcome.
+                    step { $0.machine.waiterCancelled(id, &$1) }
+                }
+                let grant = try grant(from: outcome, since: began)
+                if try accept(grant, since: began) {
+                    observer?.waited(member(of: grant.occupant.slot), for: began.duration(to: time.now))
+                    return grant
+                }
+            case .exhausted: throw exhaustedError(since: began)
+            case .closed: throw closedError(since: began)
+            }
+        }
+    }
+
+    private func enter(
+        _ request: AcquireRequest,
+        deadline: Instant,
+        ticket: WaitQueue.Ticket?,
+        _ promise: Promise<Outcome>
+    ) -> Entered {
+        let demand = Demand(request)
+        let holder = Self.currentTask
+        let now = time.now
+        return step { state, actions in
+            if state.machine.isClosing { return .closed }
+            let entry = state.machine.enter(
+                demand,
+                affinity: request.affinity,
+                holder: holder,
+                deadline: deadline,
+                ticket: ticket,
+                now: now,
+                &actions
+            )
+            switch entry {
+            case .taken(let id): return .taken(state.grant(id))
+            case .waiting(let id):
+                state.register(promise, as: id)
+                return .waiting(id)
+            case .exhausted: return .exhausted
+            }
+        }
+    }
+
+    private func grant(from outcome: Outcome, since began: Instant) throws(PoolError) -> Grant {
+        switch outcome {
+        case .granted(let grant):
+            guard Task.isCancelled else { return grant }
+            // Granted, then cancelled, before it ran again: the next request gets it.
+            if let error = giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: grant.occupant.slot) }
+            throw cancelledError(since: began)
+        case .timedOut(let held):
+            let error = timedOutError(since: began, held: held)
+            observer?.timedOut(error)
+            throw error
+        case .cancelled: throw cancelledError(since: began)
+        case .closed: throw closedError(since: began)
+        case .connectFailed(let member, let error): throw connectFailedError(member, error, since: began)
+        }
+    }
+
+    /// Whether the connection may be handed out; if not, the pool has it back.
+    ///
+    /// - Throws: `cancelled` if the strategy's check said so.
+    private func accept(_ grant: Grant, since began: Instant?) throws(PoolError) -> Bool {
+        let slot = grant.occupant.slot
+        let condition = grant.occupant.condition
+        if case .usable = condition {
+            // Fenced or terminated since it was granted: its permit would never be valid.
+            if slot.fence.word.load(ordering: .acquiring) == grant.fence { return true }
+            if let error = giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
+            return false
+        }
+        guard slot.endLease(expected: grant.epoch) else { return false }
+        let now = time.now
+        step { $0.machine.rejected(slot.id, condition, now: now, &$1) }
+        if case .invalid(isCancellation: true) = condition { throw cancelledError(since: began) }
+        return false
+    }
+
+    /// Ends a lease. One lock, no allocation, no clock, unless somebody waits or the connection is not kept.
+    ///
+    /// - Returns: What closing it threw, if the pool did not keep it.
+    func giveBack(_ occupant: Occupant, epoch: UInt64) -> (any Error)? {
+        guard occupant.slot.endLease(expected: epoch) else { return nil }
+        let condition = occupant.condition
+        let effects = state.withLock { state in
+            var actions: [Action] = []
+            state.machine.returned(occupant.slot.id, condition, &actions)
+            return state.effects(of: actions)
+        }
+        return effects.isEmpty ? nil : run(effects, leaver: occupant)
+    }
+
+    /// Tells tasks apart, for the diagnosis of a task that waits for what it holds itself: the address of the running task,
+    /// only compared; 0 outside any task.
+    private static var currentTask: UInt {
+        withUnsafeCurrentTask { task in
+            guard let task else { return 0 }
+            return UInt(bitPattern: task.hashValue)
+        }
+    }
+}
+
+extension Demand {
+    init(_ request: AcquireRequest) {
+        self.init(wants: request.wants, fallback: request.fallback, member: request.member?.index)
+    }
+}

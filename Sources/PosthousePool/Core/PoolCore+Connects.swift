@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+// Connects and the alarm: the core's own tasks. They are detached, so that they keep nothing of the request that caused them.
+
+extension PoolCore {
+    func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence) {
+        let slot = PoolSlot(id: id, fence: fence, core: self)
+        let task = Task.detached { [self] in
+            let began = time.now
+            do {
+                let occupant = try await opener.open(slot)
+                connected(occupant, after: began.duration(to: time.now))
+            } catch {
+                connectFailed(slot, error, after: began.duration(to: time.now))
+            }
+        }
+        // If it has ended, or is not wanted any more, nobody will ask for it.
+        let isWanted = state.withLock { state in
+            guard state.machine.holds(id, .connecting) else { return false }
+            state.members[id.member][id].connect = task
+            return true
+        }
+        if !isWanted { task.cancel() }
+    }
+
+    private enum Arrival { case welcome, late, unknown }
+
+    private func connected(_ occupant: Occupant, after duration: Duration) {
+        let id = occupant.slot.id
+        let now = time.now
+        let arrival: Arrival = step { state, actions in
+            let arrival: Arrival =
+                state.machine.holds(id, .connecting) ? .welcome : state.machine.holds(id, .abandoned) ? .late : .unknown
+            if arrival == .unknown { return arrival }
+            // Before the machine hears of it: what follows may be about this connection.
+            state.members[id.member][id] = MemberShell.Place(occupant: occupant)
+            if arrival == .welcome {
+                state.members[id.member].lastError = nil
+                state.members[id.member].lastErrorAt = nil
+            }
+            state.machine.connected(id, affinity: occupant.affinity, now: now, &actions)
+            return arrival
+        }
+        switch arrival {
+        case .welcome: observer?.connected(member(of: occupant.slot), after: duration)
+        case .late: break
+        case .unknown:
+            do { try occupant.close() } catch { report(error, of: occupant.slot) }
+            observer?.connectionClosed(member(of: occupant.slot), reason: .late)
+        }
+    }
+
+    private func connectFailed(_ slot: PoolSlot, _ error: any Error, after duration: Duration) {
+        let id = slot.id
+        let now = time.now
+        let wasWanted = step { state, actions in
+            let wasWanted = state.machine.holds(id, .connecting)
+            if wasWanted {
+                state.members[id.member][id].connect = nil
+                state.members[id.member].lastError = error
+                state.members[id.member].lastErrorAt = now
+            }
+            state.machine.connectFailed(id, now: now, &actions)
+            return wasWanted
+        }
+        if wasWanted { observer?.connectFailed(member(of: slot), error: error, after: duration) }
+    }
+}
+
+// MARK: - The alarm
+
+extension PoolCore {
+    func setAlarm(_ number: Int, at deadline: Instant) {
+        let task = Task.detached { [weak self, time] in
+            guard (try? await time.sleep(until: deadline)) != nil else { return }
+            self?.ring(number)
+        }
+        let obsolete = state.withLock { state in
+            guard state.alarmNumber == number else { return task as Task<Void, Never>? }
+            defer { state.alarm = task }
+            return state.alarm
+        }
+        obsolete?.cancel()
+    }
+
+    private func ring(_ number: Int) {
+        let now = time.now
+        let timedOut: [MemberShell] = step { state, actions in
+            guard state.alarmNumber == number else { return [] }
+            state.alarm = nil
+            state.alarmNumber += 1
+            state.machine.alarmRang(now: now, &actions)
+            var timedOut: [MemberShell] = []
+            for case .abandonConnect(let id, timedOut: true) in actions {
+                let timeout = state.members[id.member].connectTimeout
+                state.members[id.member].lastError = ConnectTimedOut(after: timeout)
+                state.members[id.member].lastErrorAt = now
+                timedOut.append(state.members[id.member])
+            }
+            return timedOut
+        }
+        for member in timedOut {
+            observer?.connectFailed(
+                member.identity,
+                error: ConnectTimedOut(after: member.connectTimeout),
+                after: member.connectTimeout
+            )
+        }
+    }
+}

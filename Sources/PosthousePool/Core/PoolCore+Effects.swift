@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// What becomes of a request that waited.
+enum Outcome: Sendable {
+    case granted(Grant)
+    /// `held` leases of this pool were taken by the same task.
+    case timedOut(held: Int)
+    case cancelled
+    case closed
+    case connectFailed(PoolMember, any Error)
+}
+
+/// What is to be done outside the lock.
+enum Effect: Sendable {
+    case decide(Promise<Outcome>, Outcome)
+    case connect(SlotID, any SlotOpener, MemberFence)
+    case cancel(Task<Void, Never>)
+    case close(Occupant, CloseReason, dropping: Bool)
+    case interrupt(Occupant, InterruptReason)
+    case wake(ContinuousClock.Instant, alarm: Int)
+    case finishClose([Promise<Int>], stillLeased: Int)
+    case burstStarted(PoolMember)
+    case burstStopped(PoolMember)
+    case limitReached(PoolMember)
+}
+
+// MARK: - Under the lock
+
+extension PoolCore.State {
+    /// Turns actions into effects; to be called in the step that brought them.
+    mutating func effects(of actions: [Action]) -> [Effect] {
+        guard !actions.isEmpty || machine.isClosing else { return [] }
+        var effects: [Effect] = []
+        effects.reserveCapacity(actions.count)
+        for action in actions { append(action, to: &effects) }
+        if machine.isClosing, let alarm, machine.nextTime == nil {
+            effects.append(.cancel(alarm))
+            self.alarm = nil
+            alarmNumber += 1
+        }
+        return effects
+    }
+
+    private mutating func append(_ action: Action, to effects: inout [Effect]) {
+        switch action {
+        case .grant(let waiter, let id):
+            effects.append(.decide(leave(waiter), .granted(grant(id))))
+        case .fail(let waiter, let refusal):
+            effects.append(.decide(leave(waiter), outcome(of: refusal)))
+        case .connect(let id):
+            effects.append(.connect(id, members[id.member].opener, members[id.member].fence))
+        case .abandonConnect(let id, _):
+            guard let connect = members[id.member][id].connect else { return }
+            members[id.member][id].connect = nil
+            effects.append(.cancel(connect))
+        case .close(let id, let reason):
+            close(id, reason, dropping: false, &effects)
+        case .drop(let id, let reason):
+            close(id, reason, dropping: true, &effects)
+        case .interrupt(let id, let reason):
+            members[id.member][id].interrupts += 1
+            effects.append(.interrupt(occupant(id), reason))
+        case .wake(let time):
+            alarmNumber += 1
+            effects.append(.wake(time, alarm: alarmNumber))
+        case .voidPermits:
+            for member in members { member.fence.terminate() }
+        case .finishClose(let stillLeased):
+            effects.append(.finishClose(closers, stillLeased: stillLeased))
+            closers = []
+        case .burstStarted(let member):
+            effects.append(.burstStarted(members[member].identity))
+        case .burstStopped(let member):
+            effects.append(.burstStopped(members[member].identity))
+        case .limitReached(let member):
+            effects.append(.limitReached(members[member].identity))
+        }
+    }
+
+    mutating func close(_ id: SlotID, _ reason: CloseReason, dropping: Bool, _ effects: inout [Effect]) {
+        if members[id.member][id].interrupts > 0 {
+            members[id.member][id].closeAfterInterrupts = (reason, dropping)
+        } else {
+            effects.append(.close(occupant(id), reason, dropping: dropping))
+            members[id.member][id] = MemberShell.Place()
+        }
+    }
+
+    /// The connection of a slot of which the machine says that there is one.
+    func occupant(_ id: SlotID) -> Occupant {
+        // Stored in the step that tells the machine of the connection, and forgotten in the one that closes it.
+        members[id.member].places[id.index].occupant!
+    }
+
+    /// Which lease of the connection this is, and which fence its permit may not outlive, as of now.
+    func grant(_ id: SlotID) -> Grant {
+        let occupant = occupant(id)
+        return Grant(
+            occupant: occupant,
+            epoch: occupant.slot.epoch.load(ordering: .relaxed),
+            fence: occupant.slot.fence.word.load(ordering: .relaxed)
+        )
+    }
+
+    mutating func register(_ promise: Promise<Outcome>, as waiter: WaiterID) {
+        while waiters.count <= waiter.index { waiters.append(nil) }
+        waiters[waiter.index] = promise
+    }
+
+    private mutating func leave(_ waiter: WaiterID) -> Promise<Outcome> {
+        // Registered in the step that entered it; the index is free for another one only after this step.
+        let promise = waiters[waiter.index]!
+        waiters[waiter.index] = nil
+        if machine.queue.capacity == 0 { waiters = [] }
+        return promise
+    }
+
+    private func outcome(of refusal: Refusal) -> Outcome {
+        switch refusal {
+        case .timedOut(let held): .timedOut(held: held)
+        case .cancelled: .cancelled
+        case .closed: .closed
+        case .connectFailed(let id):
+            // The step that brings this refusal has set it.
+            .connectFailed(members[id.member].identity, members[id.member].lastError!)
+        }
+    }
+}
+
+// MARK: - Outside the lock
+
+extension PoolCore {
+    /// - Parameter leaver: A connection whose return brought these effects.
+    /// - Returns: What closing `leaver` threw. Such an error of another connection goes to the observer.
+    @discardableResult
+    func run(_ effects: [Effect], leaver: Occupant? = nil) -> (any Error)? {
+        var leaverError: (any Error)?
+        for effect in effects {
+            switch effect {
+            case .decide(let promise, let outcome): promise.keep(outcome)
+            case .connect(let id, let opener, let fence): connect(id, opener, fence)
+            case .cancel(let task): task.cancel()
+            case .close(let occupant, let reason, let dropping):
+                guard let error = close(occupant, reason, dropping: dropping) else { continue }
+                if occupant === leaver { leaverError = error } else { report(error, of: occupant.slot) }
+            case .interrupt(let occupant, let reason): interrupt(occupant, reason)
+            case .wake(let time, let alarm): setAlarm(alarm, at: time)
+            case .finishClose(let closers, let stillLeased):
+                for closer in closers { closer.keep(stillLeased) }
+            case .burstStarted(let member): observer?.burstStarted(member)
+            case .burstStopped(let member): observer?.burstStopped(member)
+            case .limitReached(let member): observer?.limitReached(member)
+            }
+        }
+        return leaverError
+    }
+
+    private func close(_ occupant: Occupant, _ reason: CloseReason, dropping: Bool) -> (any Error)? {
+        var failure: (any Error)?
+        if !dropping {
+            do { try occupant.close() } catch { failure = error }
+        }
+        let now = time.now
+        step { $0.machine.closed(occupant.slot.id, now: now, &$1) }
+        observer?.connectionClosed(member(of: occupant.slot), reason: reason)
+        return failure
+    }
+
+    private func interrupt(_ occupant: Occupant, _ reason: InterruptReason) {
+        occupant.interrupt(reason)
+        let id = occupant.slot.id
+        let effects = state.withLock { state in
+            var effects: [Effect] = []
+            state.members[id.member][id].interrupts -= 1
+            if state.members[id.member][id].interrupts == 0,
+                let (reason, dropping) = state.members[id.member][id].closeAfterInterrupts
+            {
+                state.close(id, reason, dropping: dropping, &effects)
+            }
+            return effects
+        }
+        run(effects)
+    }
+
+    /// Tells of a closing error that no scope is left for.
+    func report(_ error: any Error, of slot: PoolSlot) {
+        observer?.returnError(member(of: slot), error: error)
+    }
+
+    func member(of slot: PoolSlot) -> PoolMember {
+        PoolMember(group: configuration.name, id: slot.member, label: slot.fence.label)
+    }
+}

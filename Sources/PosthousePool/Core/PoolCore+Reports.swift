@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+extension PoolCore {
+    func snapshot() -> PoolSnapshot {
+        let now = time.now
+        return state.withLock { $0.snapshot(configuration.name, takenAt: now) }
+    }
+
+    func status(of member: MemberID) -> PoolStatus {
+        state.withLock { $0.status(of: member.index) }
+    }
+
+    func activity() -> [PoolActivity] {
+        state.withLock { state in
+            state.machine.members.map { PoolActivity(leased: $0.leased, endedLeases: $0.endedLeases) }
+        }
+    }
+}
+
+extension PoolCore.State {
+    func snapshot(_ name: String, takenAt now: ContinuousClock.Instant) -> PoolSnapshot {
+        PoolSnapshot(
+            name: name,
+            takenAt: now,
+            members: members.indices.map { status(of: $0) },
+            waiting: machine.queue.count,
+            isClosed: machine.isClosing
+        )
+    }
+
+    func status(of index: Int) -> PoolStatus {
+        let member = machine.members[index]
+        return PoolStatus(
+            member: members[index].identity.id,
+            label: members[index].identity.label,
+            serves: member.services,
+            maximumSize: member.softLimit,
+            burstLimit: member.hardLimit == member.softLimit ? nil : member.hardLimit,
+            size: member.live,
+            // A claimed connection is idle to everybody but its driver.
+            available: member.idle.count + member.claimed,
+            leased: member.leased,
+            connecting: member.connecting.count + member.abandoned.count,
+            closing: member.closing,
+            waiting: machine.queue.lines.reduce(0) { $0 + (machine.serves(index, $1.demand) ? $1.count : 0) },
+            lastConnectError: members[index].lastError,
+            lastConnectErrorAt: members[index].lastErrorAt,
+            retryAt: member.retryAt
+        )
+    }
+}
+
+// MARK: - Why a request got nothing
+
+extension PoolCore {
+    func timedOutError(since began: Instant, held: Int) -> PoolError {
+        let snapshot = snapshot()
+        let waited = began.duration(to: snapshot.takenAt)
+        var message = "no connection of \(described) became free within \(waited.rounded)"
+        if held > 0 {
+            message +=
+                "; this task already holds \(held) of them: a task that waits for a connection while it holds one"
+            message += " may wait for itself, so give it back first or make the pool larger"
+        }
+        message += ". \(snapshot.waiting) more wait. " + snapshot.explanation
+        return PoolError(code: .timedOut, message: message, snapshot: snapshot, waited: waited)
+    }
+
+    func exhaustedError(since began: Instant) -> PoolError {
+        let snapshot = snapshot()
+        let message =
+            "\(snapshot.waiting) requests wait for \(described) already, as many as maximumWaiters allows. "
+            + snapshot.explanation
+        return PoolError(code: .exhausted, message: message, snapshot: snapshot, waited: began.duration(to: time.now))
+    }
+
+    func connectFailedError(_ member: PoolMember, _ error: any Error, since began: Instant) -> PoolError {
+        PoolError(
+            code: .connectFailed,
+            message: "opening a connection to \(member.label) for this request failed: \(error)",
+            snapshot: snapshot(),
+            waited: began.duration(to: time.now),
+            underlying: error
+        )
+    }
+
+    func closedError(since began: Instant?) -> PoolError {
+        let message: String
+        let waited = began.map { $0.duration(to: time.now) } ?? .zero
+        if waited > .zero {
+            message = "\(described) was closed while this request waited (\(waited.rounded)) for a connection"
+        } else {
+            message = "\(described) is closed and leases no more connections"
+        }
+        return PoolError(code: .closed, message: message, snapshot: snapshot(), waited: waited)
+    }
+
+    func cancelledError(since began: Instant?) -> PoolError {
+        let waited = began.map { $0.duration(to: time.now) } ?? .zero
+        return PoolError(
+            code: .cancelled,
+            message: "the request for a connection of \(described) was cancelled after \(waited.rounded)",
+            waited: waited
+        )
+    }
+
+    private var described: String { "pool \"\(configuration.name)\"" }
+}
+
+extension PoolSnapshot {
+    /// Every member in a few words.
+    var explanation: String {
+        if members.isEmpty { return "It has no members." }
+        return members.map(\.explanation).joined(separator: "; ") + "."
+    }
+}
+
+extension PoolStatus {
+    var explanation: String {
+        var parts = ["\(leased) leased", "\(available) idle", "\(connecting) connecting"]
+        if closing > 0 { parts.append("\(closing) closing") }
+        parts.append("limit \(hardLimit)")
+        if serves.isEmpty { parts.append("out of service") }
+        if let lastConnectError { parts.append("last connect error: \(lastConnectError)") }
+        return "\(label): " + parts.joined(separator: ", ")
+    }
+}
+
+extension Duration {
+    /// In a unit that suits it, with few digits.
+    var rounded: String {
+        let microseconds = components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
+        if microseconds < 1000 { return "\(microseconds) us" }
+        if microseconds < 1_000_000 { return "\(microseconds / 1000) ms" }
+        return "\(microseconds / 1_000_000).\(microseconds / 100_000 % 10) s"
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// What runs the machine: it holds the lock, the connections, the tasks that wait and the tasks that connect.
+///
+/// One rule keeps it sound. A step runs the machine under the lock and, before it lets go, turns the machine's actions into
+/// effects: values that carry the very connections, promises and tasks they are about. Effects run outside the lock and look
+/// nothing up, so effects of different steps may run in any order, on any threads. Two need more:
+/// - a connection is not closed while an interrupt of it runs: the close waits (`Place.closeAfterInterrupts`);
+/// - a task that is stored after it began may find that it is not wanted any more; whoever stores it cancels it then.
+final class PoolCore: Sendable {
+    typealias Instant = ContinuousClock.Instant
+
+    struct State {
+        var machine: Machine
+        var members: [MemberShell] = []
+        /// The requests in the machine's queue, at the same indexes.
+        var waiters: [Promise<Outcome>?] = []
+        var closers: [Promise<Int>] = []
+        /// The task that sleeps until the machine wants to be woken, if any.
+        var alarm: Task<Void, Never>?
+        /// Which alarm counts; one that was replaced too late does nothing.
+        var alarmNumber = 0
+    }
+
+    let configuration: PoolGroupConfiguration
+    let time: any TimeSource
+    let observer: (any PoolObserver)?
+    let state: Mutex<State>
+
+    init(configuration: PoolGroupConfiguration, time: any TimeSource, observer: (any PoolObserver)?) {
+        self.configuration = configuration
+        self.time = time
+        self.observer = observer
+        let machine = Machine(
+            policy: configuration.connectFailurePolicy,
+            maximumWaiters: configuration.maximumWaiters,
+            seed: configuration.seed ?? .random(in: 0 ... .max)
+        )
+        self.state = Mutex(State(machine: machine))
+    }
+
+    deinit {
+        state.withLock { $0.alarm }?.cancel()
+    }
+
+    /// One event: runs the machine under the lock, then, outside it, what follows from that.
+    func step<Result: Sendable>(_ event: (inout State, inout [Action]) -> Result) -> Result {
+        let (result, effects) = state.withLock { state in
+            var actions: [Action] = []
+            let result = event(&state, &actions)
+            return (result, state.effects(of: actions))
+        }
+        if !effects.isEmpty { run(effects) }
+        return result
+    }
+}
+
+/// What the shell keeps for one member.
+struct MemberShell {
+    let identity: PoolMember
+    let fence: MemberFence
+    let connectTimeout: Duration
+    let opener: any SlotOpener
+    var lastError: (any Error)?
+    var lastErrorAt: ContinuousClock.Instant?
+    /// At the indexes of the machine's slots.
+    var places: [Place] = []
+
+    /// What one slot of the machine stands for.
+    struct Place {
+        /// There from the moment that the machine hears of the connection until it is closed.
+        var occupant: Occupant?
+        /// The task that opens it, as long as somebody may want to cancel it.
+        var connect: Task<Void, Never>?
+        /// How many interrupts of it are running.
+        var interrupts = 0
+        var closeAfterInterrupts: (reason: CloseReason, dropping: Bool)?
+    }
+
+    subscript(id: SlotID) -> Place {
+        get { places.indices.contains(id.index) ? places[id.index] : Place() }
+        set {
+            while places.count <= id.index { places.append(Place()) }
+            places[id.index] = newValue
+        }
+    }
+}
+
+// MARK: - Members
+
+extension PoolCore {
+    func addMember(label: String, configuration: PoolConfiguration, opener: any SlotOpener) -> MemberID {
+        state.withLock { state in
+            let id = MemberID(index: state.machine.addMember(configuration))
+            state.members.append(
+                MemberShell(
+                    identity: PoolMember(group: self.configuration.name, id: id, label: label),
+                    fence: MemberFence(label: label),
+                    connectTimeout: configuration.connectTimeout,
+                    opener: opener
+                )
+            )
+            return id
+        }
+    }
+
+    func setServices(_ services: ServiceClass, for member: MemberID) {
+        let now = time.now
+        step { $0.machine.setServices(services, for: member.index, now: now, &$1) }
+    }
+
+    func fence(_ member: MemberID) {
+        let now = time.now
+        step { state, actions in
+            state.members[member.index].fence.raise()
+            state.machine.fence(member.index, now: now, &actions)
+        }
+    }
+
+    func expire(_ member: MemberID) {
+        let now = time.now
+        step { $0.machine.expire(member.index, now: now, &$1) }
+    }
+
+    func resize(_ member: MemberID, maximumSize: Int, hardLimit: Int) {
+        let now = time.now
+        step { $0.machine.resize(member.index, soft: maximumSize, hard: hardLimit, now: now, &$1) }
+    }
+
+    /// Holds the connection out of the idle ones; `false` if it is not idle.
+    func claim(_ slot: PoolSlot) -> Bool {
+        state.withLock { $0.machine.claim(slot.id) }
+    }
+
+    func settleClaim(_ slot: PoolSlot, _ verdict: IdleVerdict) {
+        step { $0.machine.claimEnded(slot.id, verdict, &$1) }
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A connection in your hands. It goes back to the pool when the lease ends: by ``release()``, or when the value goes out
+/// of scope. It cannot be copied, so it cannot be returned twice.
+public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
+    /// The strategy's connection. Not to be used after the lease.
+    public let connection: Connection
+
+    let occupant: Occupant
+    let epoch: UInt64
+    let fence: UInt64
+
+    init(_ grant: Grant, of type: Connection.Type) {
+        // A group's members all have strategies of the group's `Connection`: `PoolGroup.addMember` takes no other.
+        self.connection = unsafeDowncast(grant.occupant, to: ConnectionOccupant<Connection>.self).connection
+        self.occupant = grant.occupant
+        self.epoch = grant.epoch
+        self.fence = grant.fence
+    }
+
+    deinit {
+        // After `release()` this finds the epoch advanced and does nothing.
+        if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
+            occupant.slot.core.report(error, of: occupant.slot)
+        }
+    }
+
+    /// The member that the connection belongs to.
+    public var member: MemberID { occupant.slot.member }
+
+    /// The right to use the connection, valid until the lease ends.
+    public var permit: LeasePermit {
+        LeasePermit(slot: occupant.slot, expectedEpoch: epoch, expectedFence: fence)
+    }
+
+    /// Returns the connection to the pool.
+    ///
+    /// A lease that just goes out of scope does the same, and tells an error to the observer.
+    ///
+    /// - Throws: What ``ConnectionStrategy/close(_:)`` threw, if the pool did not keep the connection. It is gone all the same.
+    public consuming func release() throws {
+        if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
+            throw error
+        }
+    }
+}

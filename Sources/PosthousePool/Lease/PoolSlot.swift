@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// The place of one connection in a pool, from the moment it is opened until it is closed. A later connection gets a new
+/// slot.
+///
+/// A driver keeps it to claim its connection while it is idle, for example when its socket reports that the server hung up.
+public final class PoolSlot: Sendable {
+    /// The member it belongs to.
+    public let member: MemberID
+
+    /// Counts the leases that have ended. Written only by the end of a lease, of which there is at most one at a time.
+    @usableFromInline let epoch = Atomic<UInt64>(0)
+    @usableFromInline let fence: MemberFence
+    let id: SlotID
+    let core: PoolCore
+
+    init(id: SlotID, fence: MemberFence, core: PoolCore) {
+        self.id = id
+        self.member = MemberID(index: id.member)
+        self.fence = fence
+        self.core = core
+    }
+
+    /// Runs `body` if the connection is idle in the pool, and holds it out of the idle ones meanwhile: nobody else can take
+    /// it. Then it goes back, or to a waiting request, or (``IdleVerdict/evict``) is closed.
+    ///
+    /// - Returns: Whether `body` ran.
+    @discardableResult
+    public func withIdleClaim(_ body: () -> IdleVerdict) -> Bool {
+        guard core.claim(self) else { return false }
+        core.settleClaim(self, body())
+        return true
+    }
+
+    /// Ends the lease that began in `expected`; `false` if it has ended already.
+    func endLease(expected: UInt64) -> Bool {
+        guard epoch.load(ordering: .relaxed) == expected else { return false }
+        epoch.store(expected &+ 1, ordering: .releasing)
+        return true
+    }
+}
+
+/// What becomes of an idle connection that was claimed.
+public enum IdleVerdict: Sendable {
+    /// It stays in the pool.
+    case keep
+    /// It is closed.
+    case evict
+}
+
+/// One word per member that every statement's check reads: how often the member was fenced, and whether the pool was
+/// terminated. Written only under the pool's lock.
+@usableFromInline
+final class MemberFence: Sendable {
+    @usableFromInline let word = Atomic<UInt64>(0)
+    let label: String
+
+    private static let terminatedBit: UInt64 = 1
+    private static let fenceStep: UInt64 = 2
+
+    init(label: String) {
+        self.label = label
+    }
+
+    func raise() {
+        word.wrappingAdd(Self.fenceStep, ordering: .sequentiallyConsistent)
+    }
+
+    func terminate() {
+        word.bitwiseOr(Self.terminatedBit, ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether `word` was fenced since `expected` was read.
+    static func isFenced(_ word: UInt64, since expected: UInt64) -> Bool {
+        word & ~terminatedBit != expected & ~terminatedBit
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A connection's place, and which of the connections that lived there in turn.
+struct SlotID: Hashable {
+    let member: Int
+    let index: Int
+    let incarnation: UInt64
+}
+
+/// A request in the queue. The ticket tells it from later ones at the same index.
+struct WaiterID: Hashable {
+    let index: Int
+    let ticket: UInt64
+}
+
+/// What the machine wants done, outside the lock.
+enum Action: Equatable {
+    /// The waiter has the slot's connection.
+    case grant(WaiterID, SlotID)
+    /// The waiter gets nothing.
+    case fail(WaiterID, Refusal)
+    /// Open a connection; report `connected` or `connectFailed`.
+    case connect(SlotID)
+    /// Cancel the connect; it is not wanted any more. Report its end all the same.
+    case abandonConnect(SlotID, timedOut: Bool)
+    /// Close the connection; then report `closed`.
+    case close(SlotID, CloseReason)
+    /// Forget the connection without closing it; then report `closed`.
+    case drop(SlotID, CloseReason)
+    /// Make the leased connection's work fail.
+    case interrupt(SlotID, InterruptReason)
+    /// Report `alarmRang` at this time, or earlier.
+    case wake(ContinuousClock.Instant)
+    /// Every permit of every member is void.
+    case voidPermits
+    /// Whoever waits for the close may go on.
+    case finishClose(stillLeased: Int)
+    case burstStarted(Int)
+    case burstStopped(Int)
+    case limitReached(Int)
+}
+
+/// Why a waiter gets nothing.
+enum Refusal: Equatable {
+    /// Its deadline passed; `held` leases of this pool were taken by the same task.
+    case timedOut(held: Int)
+    case cancelled
+    case closed
+    /// The connect it asked for failed, or ran into its timeout.
+    case connectFailed(SlotID)
+}
+
+/// What a strategy says of a connection.
+enum Condition: Equatable {
+    case usable
+    /// Not to be handed out; still to be closed.
+    case closed
+    /// Not even to be closed.
+    case invalid(isCancellation: Bool)
+}
+
+/// What a request wants, as far as the choice of a member goes. Requests with the same demand wait in one line.
+struct Demand: Hashable {
+    var wants: ServiceClass
+    var fallback: ServiceClass = []
+    var member: Int?
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Pools of several hosts behind one wait queue: a request waits for a *service*, and takes whichever member can serve it
+/// first.
+///
+/// Among the members that serve a request the one with the most free capacity (idle, or not yet opened) is taken, a random
+/// one among equals. If another one has an idle connection and that one has not, the idle one is taken and a connection is
+/// opened there for later. Requests that wait are served in the order they came; a connection that comes back goes
+/// straight to the first request it can serve.
+///
+/// The group runs by itself and stops at ``close(deadline:)`` or ``terminate()``; dropped without either it stops too, and
+/// tells its observer.
+public final class PoolGroup<Connection: Sendable>: Sendable {
+    let core: PoolCore
+
+    /// A group without members. Requests wait until one is added that serves them.
+    public init(
+        configuration: PoolGroupConfiguration = PoolGroupConfiguration(),
+        time: any TimeSource = SystemTime(),
+        observer: (any PoolObserver)? = nil
+    ) {
+        core = PoolCore(configuration: configuration, time: time, observer: observer)
+    }
+
+    deinit {
+        core.dropped()
+    }
+
+    /// Adds a member. It serves nothing until ``setServices(_:for:)``.
+    ///
+    /// - Parameter label: Its name in errors and events, for example "db1:5432".
+    /// - Throws: ``PoolError/Code/invalidConfiguration`` for limits out of range.
+    public func addMember(
+        label: String,
+        configuration: PoolConfiguration,
+        strategy: any ConnectionStrategy<Connection>
+    ) throws(PoolError) -> MemberID {
+        try configuration.validate()
+        return core.addMember(label: label, configuration: configuration, opener: StrategyOpener(strategy: strategy))
+    }
+
+    /// Says what the member serves from now on; `[]` gives it no traffic.
+    ///
+    /// Requests that became servable by it are served at once from its idle connections, in the order they came, and
+    /// connects start for the others. Leased connections stay leased.
+    public func setServices(_ services: ServiceClass, for member: MemberID) {
+        core.setServices(services, for: member)
+    }
+
+    /// Cuts the member off: it serves nothing until ``setServices(_:for:)``; every permit of its current leases is denied
+    /// from now on; idle connections are closed now, leased ones are interrupted now and closed when they come back; one
+    /// that is being opened is closed when it arrives.
+    public func fence(_ member: MemberID) {
+        core.fence(member)
+    }
+
+    /// Replaces the member's connections: idle ones are closed now, leased ones when they come back, one that is being
+    /// opened when it arrives. Permits stay valid.
+    public func expire(_ member: MemberID) {
+        core.expire(member)
+    }
+
+    /// Changes the member's limits. Idle connections above the soft limit are closed at once, leased ones when they come
+    /// back; new room serves waiting requests at once.
+    ///
+    /// - Throws: ``PoolError/Code/invalidConfiguration`` for a size below 1 or above the burst limit.
+    public func resize(_ member: MemberID, maximumSize: Int, burstLimit: Int? = nil) throws(PoolError) {
+        try PoolConfiguration.validate(maximumSize: maximumSize, burstLimit: burstLimit)
+        core.resize(member, maximumSize: maximumSize, hardLimit: burstLimit ?? maximumSize)
+    }
+
+    /// Leases a connection. Suspends only if none that would do is idle.
+    ///
+    /// A cancelled task does not wait: it gets an idle connection, or ``PoolError/Code/cancelled``. A task that is
+    /// cancelled while it waits gets that error even if a connection was just granted; that goes to the next request.
+    ///
+    /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `exhausted`, `connectFailed`.
+    public nonisolated(nonsending) func acquire(
+        _ request: AcquireRequest = AcquireRequest()
+    ) async throws(PoolError) -> Lease<Connection> {
+        if let grant = try core.take(request) { return Lease(grant, of: Connection.self) }
+        return Lease(try await core.wait(for: request), of: Connection.self)
+    }
+
+    /// Leases a connection if one that would do is idle. Never suspends, never opens one.
+    ///
+    /// - Returns: `nil` if none is idle.
+    /// - Throws: ``PoolError``: `closed`; `cancelled` if the strategy's check said so.
+    public func tryAcquire(_ request: AcquireRequest = AcquireRequest()) throws(PoolError) -> Lease<Connection>? {
+        guard let grant = try core.take(request) else { return nil }
+        return Lease(grant, of: Connection.self)
+    }
+
+    /// Leases a connection for the time that `body` runs.
+    ///
+    /// - Throws: What `body` throws; ``PoolError`` if there was no connection; what closing the connection threw if the
+    ///   pool did not keep it and `body` did not throw (else that goes to the observer).
+    public nonisolated(nonsending) func withConnection<Result: ~Copyable>(
+        _ request: AcquireRequest = AcquireRequest(),
+        _ body: nonisolated(nonsending) (Connection) async throws -> Result
+    ) async throws -> Result {
+        let lease = try await acquire(request)
+        let result = try await body(lease.connection)
+        try lease.release()
+        return result
+    }
+
+    /// What the group looks like now.
+    public func snapshot() -> PoolSnapshot {
+        core.snapshot()
+    }
+
+    /// How much each member is used, in the order they were added. Cheaper than a snapshot.
+    public func activity() -> [PoolActivity] {
+        core.activity()
+    }
+
+    /// Closes the group gracefully: refuses new requests and fails the waiting ones (``PoolError/Code/closed``), closes
+    /// idle connections now and leased ones as they come back.
+    ///
+    /// Returns when all are closed, or when `deadline` has passed: then the rest is interrupted as by ``terminate()``. A
+    /// second call waits for the same end; the earliest deadline counts. Cancelling the calling task counts as its deadline.
+    ///
+    /// - Parameter deadline: Default `nil`: waits as long as it takes.
+    /// - Returns: How many connections were still leased at the end.
+    @discardableResult
+    public nonisolated(nonsending) func close(deadline: ContinuousClock.Instant? = nil) async -> Int {
+        await core.close(deadline: deadline)
+    }
+
+    /// Closes the group at once: as ``close(deadline:)`` with a deadline that has passed, without waiting for anything.
+    /// Leased connections are interrupted, their permits denied, and closed when they come back.
+    public func terminate() {
+        core.terminate()
+    }
+}

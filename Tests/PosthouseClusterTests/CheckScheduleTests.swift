@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import PosthouseCluster
+
+/// When checks are due, in virtual time.
+@Suite struct CheckScheduleTests {
+    private let start = ContinuousClock.now
+
+    @Test func theFirstCheckIsDueAtOnce() {
+        let schedule = CheckSchedule(refreshDelay: .seconds(1))
+        #expect(schedule.due(hasSession: false, now: start) == start)
+    }
+
+    @Test func calmChecksAreARefreshDelayApartWithJitter() {
+        for draw in [0.0, 0.5, 1.0] {
+            var schedule = CheckSchedule(refreshDelay: .seconds(1))
+            schedule.checked(.answered, at: start, random: draw)
+            let gap = start.duration(to: schedule.due(hasSession: true, now: start))
+            #expect(gap >= .milliseconds(899) && gap <= .milliseconds(1101))
+        }
+    }
+
+    @Test func aHuntAsksEveryFiveMillisecondsThenLessOften() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        schedule.huntingSince = start
+        var last = Duration.zero
+        for (second, expected) in [(0, 5), (1, 5), (3, 10), (30, 20), (120, 100), (3600, 1000)] {
+            let now = start + .seconds(second)
+            schedule.checked(.answered, at: now, random: 0.5)
+            let gap = now.duration(to: schedule.due(hasSession: true, now: now))
+            #expect(gap == .milliseconds(expected))
+            #expect(gap >= last)
+            last = gap
+        }
+    }
+
+    @Test func aLostSessionIsReplacedAtOnceButFailuresBackOffWithJitter() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        schedule.huntingSince = start
+        schedule.checked(.answered, at: start, random: 0.5)
+        schedule.checked(.lostSession, at: start, random: 0.5)
+        #expect(start.duration(to: schedule.due(hasSession: false, now: start)) == CheckSchedule.leastGap)
+        var gaps: [Duration] = []
+        for _ in 0..<8 {
+            schedule.checked(.failedConnect, at: start, random: 1)
+            gaps.append(start.duration(to: schedule.due(hasSession: false, now: start)))
+        }
+        #expect(gaps.first == .milliseconds(200))
+        #expect(gaps.last == .milliseconds(1000))
+        schedule.checked(.failedConnect, at: start, random: 0)
+        #expect(start.duration(to: schedule.due(hasSession: false, now: start)) == .milliseconds(100))
+    }
+
+    @Test func nobodyCanAskMoreOftenThanTheLeastGap() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        schedule.checked(.answered, at: start, random: 0.5)
+        #expect(schedule.dueOnRequest(hasSession: true, now: start) == start + CheckSchedule.leastGap)
+    }
+}

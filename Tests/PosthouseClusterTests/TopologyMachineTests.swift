@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthousePool
+import Testing
+
+@testable import PosthouseCluster
+
+/// The machine by script: what was seen, and exactly what follows.
+@Suite struct TopologyMachineTests {
+    private let start = ContinuousClock.now
+
+    private func cluster(_ hosts: Int = 3) -> TopologyMachine {
+        TopologyMachine(labels: (1...hosts).map { "db\($0):5432" })
+    }
+
+    private func primary(timeline: UInt32? = 1, system: UInt64? = 7, run: Int64 = 100) -> HostReport {
+        HostReport(isInRecovery: false, systemIdentifier: system, timeline: timeline, incarnation: run)
+    }
+
+    private func replica(timeline: UInt32? = 1, system: UInt64? = 7, run: Int64 = 200) -> HostReport {
+        HostReport(isInRecovery: true, systemIdentifier: system, timeline: timeline, incarnation: run)
+    }
+
+    private func services(_ machine: TopologyMachine) -> [ServiceClass] { machine.hosts.map(\.serves) }
+
+    @discardableResult
+    private func report(_ machine: inout TopologyMachine, _ host: Int, _ report: HostReport) -> [TopologyMachine.Action]
+    {
+        machine.handle(.reported(host: host, report), now: start)
+    }
+
+    @discardableResult
+    private func fail(
+        _ machine: inout TopologyMachine,
+        _ host: Int,
+        _ kind: HostFailure.Kind,
+        fresh: Bool = true
+    ) -> [TopologyMachine.Action] {
+        machine.handle(.failed(host: host, HostFailure(kind, reason: "because"), fresh: fresh), now: start)
+    }
+
+    /// A primary on db1, replicas on db2 and db3.
+    private func healthy() -> TopologyMachine {
+        var machine = cluster()
+        report(&machine, 0, primary())
+        report(&machine, 1, replica(run: 200))
+        report(&machine, 2, replica(run: 300))
+        return machine
+    }
+
+    @Test func theFirstPrimaryEndsTheHunt() {
+        var machine = cluster()
+        #expect(machine.isHunting)
+        let actions = report(&machine, 0, primary())
+        #expect(actions.contains(.serve(host: 0, .primary)))
+        #expect(actions.contains(.hunt(false)))
+        #expect(machine.primary == 0)
+    }
+
+    @Test func replicasServeReadsBeforeThereIsAPrimary() {
+        var machine = cluster()
+        #expect(report(&machine, 1, replica()).contains(.serve(host: 1, .replica)))
+        #expect(machine.isHunting)
+    }
+
+    @Test func aRefusedConnectionTakesThePrimaryOutAtOnceAndStartsTheHunt() {
+        var machine = healthy()
+        let actions = fail(&machine, 0, .refused)
+        #expect(actions.contains(.serve(host: 0, [])))
+        #expect(actions.contains(.expire(host: 0)))
+        #expect(actions.contains(.hunt(true)))
+        #expect(machine.hosts[0].state == .down)
+    }
+
+    @Test func aPromotedReplicaTakesTheWritesAndItsConnectionsAreKept() {
+        var machine = healthy()
+        fail(&machine, 0, .refused)
+        let actions = report(&machine, 1, primary(timeline: 2, run: 200))
+        #expect(actions.contains(.serve(host: 1, .primary)))
+        #expect(!actions.contains(.expire(host: 1)))
+        #expect(!actions.contains(.fence(host: 1)))
+        #expect(services(machine) == [[], .primary, .replica])
+    }
+
+    @Test func theOldPrimaryBackAsItWasIsQuarantinedAndSaysWhy() {
+        var machine = healthy()
+        fail(&machine, 0, .refused)
+        report(&machine, 1, primary(timeline: 2, run: 200))
+        let actions = report(&machine, 0, primary(timeline: 1, run: 101))
+        #expect(actions.contains(.fence(host: 0)))
+        #expect(machine.hosts[0].state == .quarantined)
+        #expect(machine.hosts[0].reason == "stale primary: it is on timeline 1, the cluster is on 2")
+        #expect(services(machine) == [[], .primary, .replica])
+    }
+
+    @Test func aHigherTimelineFencesAPrimaryThatStillAnswers() {
+        var machine = healthy()
+        let actions = report(&machine, 1, primary(timeline: 2, run: 200))
+        #expect(actions.firstIndex(of: .fence(host: 0))! < actions.firstIndex(of: .serve(host: 1, .primary))!)
+        #expect(machine.primary == 1)
+    }
+
+    @Test func aReplicaOnAHigherTimelineIsEvidenceEnough() {
+        var machine = healthy()
+        let actions = report(&machine, 2, replica(timeline: 2, run: 300))
+        #expect(actions.contains(.fence(host: 0)))
+        #expect(machine.primary == nil)
+        #expect(machine.isHunting)
+    }
+
+    @Test func aQuarantinedHostThatComesBackAsAReplicaServesReads() {
+        var machine = healthy()
+        report(&machine, 1, primary(timeline: 2, run: 200))
+        let actions = report(&machine, 0, replica(timeline: 2, run: 102))
+        #expect(actions.contains(.serve(host: 0, .replica)))
+        #expect(machine.hosts[0].state == .up)
+    }
+
+    @Test func aForeignClusterGetsNothingEvenIfItAnswersFirst() {
+        var machine = cluster()
+        report(&machine, 0, primary(timeline: 9, system: 666))
+        #expect(machine.primary == 0)
+        report(&machine, 1, replica())
+        #expect(machine.primary == 0, "one against one: the first listed stays")
+        let actions = report(&machine, 2, primary())
+        #expect(actions.contains(.fence(host: 0)))
+        #expect(machine.primary == 2)
+        #expect(machine.systemIdentifier == 7)
+        #expect(machine.hosts[0].reason?.contains("another cluster") == true)
+    }
+
+    @Test func aForeignTimelineDoesNotCount() {
+        var machine = healthy()
+        report(&machine, 2, primary(timeline: 50, system: 666, run: 301))
+        #expect(machine.primary == 0)
+        #expect(machine.hosts[2].state == .quarantined)
+    }
+
+    @Test func aSecondPrimaryOnTheSameTimelineDoesNotDisplaceTheIncumbent() {
+        var machine = healthy()
+        let actions = report(&machine, 1, primary(timeline: 1, run: 201))
+        #expect(actions.contains(.fence(host: 1)))
+        #expect(machine.primary == 0)
+    }
+
+    @Test func twoPrimariesWithoutAnIncumbentAreBothRefused() {
+        var machine = healthy()
+        fail(&machine, 0, .refused)
+        report(&machine, 1, replica(run: 201))
+        report(&machine, 2, primary(timeline: 1, run: 301))
+        #expect(machine.primary == 2)
+        fail(&machine, 2, .refused)
+        report(&machine, 0, primary(timeline: 1, run: 101))
+        fail(&machine, 0, .refused)
+        #expect(machine.primary == nil)
+        report(&machine, 2, primary(timeline: 1, run: 302))
+        #expect(machine.primary == 2)
+    }
+
+    @Test func suspicionAloneChangesNothing() {
+        var machine = healthy()
+        let before = services(machine)
+        for evidence in [PassiveEvidence.connectionLost, .shutdownAnnounced, .writeRefused, .silence, .leftRecovery] {
+            let actions = machine.handle(.suspected(host: 0, evidence), now: start)
+            #expect(actions.contains(.check(host: 0)))
+        }
+        #expect(services(machine) == before)
+        #expect(machine.isHunting, "a doubted primary is hunted for, in case it has a successor")
+        report(&machine, 0, primary())
+        #expect(!machine.isHunting)
+    }
+
+    @Test func aLostSessionIsNoProof() {
+        var machine = healthy()
+        fail(&machine, 0, .lost, fresh: false)
+        #expect(machine.primary == 0)
+    }
+
+    @Test func aServerThatHangsUpOnEveryNewSessionIsDown() {
+        var machine = healthy()
+        fail(&machine, 0, .lost, fresh: false)
+        fail(&machine, 0, .lost, fresh: true)
+        #expect(machine.primary == 0)
+        fail(&machine, 0, .lost, fresh: true)
+        #expect(machine.hosts[0].state == .down)
+    }
+
+    @Test func oneTimeoutIsNoProofTwoOnAFreshConnectionAre() {
+        var machine = healthy()
+        fail(&machine, 0, .timedOut, fresh: false)
+        #expect(machine.primary == 0)
+        fail(&machine, 0, .timedOut, fresh: true)
+        #expect(machine.primary == nil)
+        #expect(machine.hosts[0].state == .frozen)
+    }
+
+    @Test func aThawedPrimaryWithoutASuccessorIsThePrimaryAgain() {
+        var machine = healthy()
+        fail(&machine, 0, .timedOut, fresh: false)
+        fail(&machine, 0, .timedOut, fresh: true)
+        let actions = report(&machine, 0, primary())
+        #expect(actions.contains(.serve(host: 0, .primary)))
+        #expect(!actions.contains(.expire(host: 0)), "the same run: its connections are as good as before")
+    }
+
+    @Test func ourOwnFaultIsNobodysFault() {
+        var machine = healthy()
+        let before = services(machine)
+        for _ in 0..<10 { fail(&machine, 0, .local) }
+        #expect(services(machine) == before)
+    }
+
+    @Test func aFullServerIsAliveAndKeepsItsService() {
+        var machine = healthy()
+        fail(&machine, 0, .busy)
+        #expect(machine.hosts[0].state == .busy)
+        #expect(machine.primary == 0)
+    }
+
+    @Test func aFullServerOnALowerTimelineIsStillStale() {
+        var machine = healthy()
+        fail(&machine, 0, .busy)
+        report(&machine, 1, primary(timeline: 2, run: 200))
+        #expect(machine.hosts[0].state == .quarantined)
+        #expect(machine.primary == 1)
+    }
+
+    @Test func aServerThatIsStartingServesNothing() {
+        var machine = healthy()
+        fail(&machine, 1, .starting)
+        #expect(machine.hosts[1].state == .starting)
+        #expect(services(machine) == [.primary, [], .replica])
+    }
+
+    @Test func aRestartedServerLosesItsOldConnections() {
+        var machine = healthy()
+        #expect(report(&machine, 1, replica(run: 999)).contains(.expire(host: 1)))
+    }
+
+    @Test func anAnswerOvertakenByThePromotionIsIgnored() {
+        var machine = healthy()
+        fail(&machine, 0, .refused)
+        report(&machine, 1, primary(timeline: 2, run: 200))
+        report(&machine, 1, replica(timeline: 1, run: 200))
+        #expect(machine.primary == 1)
+    }
+
+    @Test func aReadOnlyPrimaryTakesReadsOnly() {
+        var machine = cluster(1)
+        report(&machine, 0, HostReport(isInRecovery: false, isReadOnly: true, systemIdentifier: 7, timeline: 1))
+        #expect(machine.primary == nil)
+        #expect(machine.hosts[0].role == .readOnlyPrimary)
+        #expect(services(machine) == [.replica])
+    }
+
+    @Test func refusedFunctionsNeverQuarantineALonePrimary() {
+        var machine = cluster()
+        report(&machine, 0, primary(timeline: nil, system: nil))
+        report(&machine, 1, replica(timeline: nil, system: nil))
+        #expect(machine.primary == 0)
+        #expect(machine.fenceLevel == .none)
+    }
+
+    @Test func theGapWithoutAPrimaryIsTold() {
+        var machine = healthy()
+        _ = machine.handle(.failed(host: 0, HostFailure(.refused, reason: "gone"), fresh: true), now: start)
+        let actions = machine.handle(
+            .reported(host: 1, primary(timeline: 2, run: 200)),
+            now: start + .milliseconds(700)
+        )
+        let elected = actions.contains { action in
+            guard case .emit(let event) = action else { return false }
+            return event.kind == .primaryElected(timeline: 2, afterGap: .milliseconds(700))
+        }
+        #expect(elected)
+    }
+}

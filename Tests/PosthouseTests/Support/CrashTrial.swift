@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Posthouse
+import PosthouseTestKit
+import Testing
+
+/// How a primary dies.
+enum Crash: String, CaseIterable, Sendable {
+    /// `pg_ctl stop -m immediate`: the sessions are told, and new ones are refused with 57P03 meanwhile.
+    case immediate
+    /// `kill -9` of all its processes.
+    case kill
+
+    func strike(_ node: LocalNode) async throws {
+        switch self {
+        case .immediate: try await node.stop(.immediate)
+        case .kill: try await node.kill()
+        }
+    }
+}
+
+/// One crash of a primary under write traffic, the promotion of a replica, and what the application felt.
+struct CrashTrial {
+    /// What came of it.
+    struct Outcome: Sendable, CustomStringConvertible {
+        var crash: Crash
+        /// From the moment a tight loop on a warm connection could write, to the application's first write.
+        var gap: Duration
+        /// From the crash to the application's first write.
+        var outage: Duration
+        var reckoning: Application.Reckoning
+        var failures: [Ledger.Failure]
+        /// Errors that are none of ours: there must be none.
+        var untyped: [Ledger.Failure] { failures.filter { !$0.isTyped } }
+
+        var description: String {
+            let kinds = failures.reduce(into: [:]) { $0[$1.label, default: 0] += 1 }
+                .sorted { $0.key < $1.key }.map { "\($1) x \($0)" }
+            return "\(crash): first write \(gap.milliseconds) ms after it was possible, \(outage.milliseconds) ms after "
+                + "the crash; \(reckoning); errors: \(kinds.isEmpty ? "none" : kinds.joined(separator: "; "))"
+        }
+    }
+
+    var servers: LocalCluster
+    var cluster: PostgresCluster
+    var writers = 6
+    var readers = 2
+
+    func run(_ crash: Crash) async throws -> Outcome {
+        let (primary, heir) = (servers.primary, servers.replicas[0])
+        try await replicateSynchronously(from: primary, to: heir)
+        try await cluster.ready()
+        let application = Application(on: cluster, writers: writers, readers: readers)
+        let outcome: Outcome
+        do {
+            try await application.work(writes: 100)
+            let reference = try await WarmReference(heir)
+            let crashed = ContinuousClock.now
+            try await crash.strike(primary)
+            // What a failover manager takes to make up its mind.
+            try await Task.sleep(for: .milliseconds(Int.random(in: 100...1000)))
+            async let writable = reference.firstWrite()
+            try await heir.promote(waiting: false)
+            let possible = try await writable
+            try await eventually("the application writes to the new primary") {
+                application.ledger.first(on: heir.address, after: crashed) != nil
+            }
+            let first = try #require(application.ledger.first(on: heir.address, after: crashed))
+            try await application.work(writes: 100)
+            await application.stop()
+            outcome = Outcome(
+                crash: crash,
+                gap: possible.duration(to: first),
+                outage: crashed.duration(to: first),
+                reckoning: try await application.reckon(with: heir),
+                failures: application.ledger.failures + application.reads.failures
+            )
+        } catch {
+            await application.stop()
+            throw error
+        }
+        try await servers.repoint(to: heir)
+        return outcome
+    }
+
+    /// Makes the dead primary a replica of the new one, so that the trial can be repeated.
+    func restore() async throws {
+        let primary = servers.primary
+        try await primary.query("TRUNCATE ledger")
+        for node in servers.replicas where try await node.status().state == .down {
+            try await node.rejoin(following: primary)
+        }
+        for node in servers.replicas { try await node.waitUntilStreaming(from: primary) }
+    }
+
+    /// No acknowledged write can be lost then. The heir itself must not wait for anybody when it is promoted.
+    private func replicateSynchronously(from primary: LocalNode, to heir: LocalNode) async throws {
+        try await heir.query("ALTER SYSTEM RESET synchronous_standby_names")
+        try await heir.reload()
+        try await primary.query("ALTER SYSTEM SET synchronous_standby_names = '\(heir.name)'")
+        try await primary.reload()
+        try await eventually("\(heir.name) is a synchronous standby") {
+            try await primary.value(
+                of: "SELECT sync_state FROM pg_stat_replication WHERE application_name = '\(heir.name)'"
+            ) == "sync"
+        }
+    }
+}
+
+extension LocalNode {
+    /// As the cluster names the host.
+    var address: String { "127.0.0.1:\(port)" }
+}
+
+extension Duration {
+    /// Rounded to a tenth.
+    var milliseconds: Double {
+        (self / .microseconds(100)).rounded() / 10
+    }
+}
