@@ -69,7 +69,7 @@ extension DatabaseConnection {
 }
 
 /// Everything from a host name to a usable connection.
-private struct ConnectWork {
+private struct ConnectWork: Sendable {
     let endpoint: HostEndpoint
     let parameters: ConnectionParameters
     let options: SessionOptions
@@ -78,6 +78,8 @@ private struct ConnectWork {
     let events: (any ConnectionEvents)?
     let resolver: Resolver
 
+    /// Off the caller's actor: a login reads files and computes for milliseconds.
+    @concurrent
     func run() async throws(DatabaseError) -> DatabaseConnection {
         let addresses = try await addresses()
         var attempts: [DatabaseError] = []

@@ -98,9 +98,9 @@ extension DatabaseConnection {
 
     private func brokenOff(_ exchange: Exchange, by reason: SocketWaitError, _ purpose: Purpose) -> DatabaseError {
         breakOff()
-        return exchange.isFlushing
-            ? brokenOff(by: reason, phase: .sending, outcome: .notSent)
-            : brokenOff(by: reason, phase: .waiting, outcome: purpose.unknownOutcome)
+        // Exact: nothing was given to libpq since it last said what it holds.
+        let phase: DatabaseError.Phase = exchange.isFlushing ? .sending : .waiting
+        return brokenOff(by: reason, phase: phase, outcome: exchange.outcomeIfUnanswered(purpose))
     }
 }
 
@@ -115,13 +115,12 @@ extension DatabaseConnection {
     }
 
     private func describe(_ exchange: Exchange, purpose: Purpose) -> DatabaseError {
+        let unanswered = exchange.outcomeIfUnanswered(purpose)
         let failure = exchange.failure?.diagnostics
         if let failure, failure.sqlState != nil {
             let endsSession = exchange.isTransportDead || failure.severity == "FATAL" || failure.severity == "PANIC"
             if endsSession { breakOff() }
-            if endsSession, let error = interruptionError(phase: .waiting, outcome: purpose.unknownOutcome) {
-                return error
-            }
+            if endsSession, let error = interruptionError(phase: .waiting, outcome: unanswered) { return error }
             // A server that says why it ends the session has aborted the statement; of a COMMIT we do not assume it.
             let outcome: DatabaseError.Outcome = endsSession && purpose == .commit ? .commitOutcomeUnknown : .failed
             return DatabaseError(diagnostics: failure, host: host, phase: .waiting, outcome: outcome)
@@ -135,20 +134,24 @@ extension DatabaseConnection {
                 outcome: .mayHaveRun
             )
         }
-        if exchange.isTransportDead { return lostConnection(phase: .waiting, outcome: purpose.unknownOutcome) }
+        if exchange.isTransportDead { return lostConnection(phase: .waiting, outcome: unanswered) }
         return error(
             .protocolViolation,
             "\(host) sent what is not PostgreSQL's protocol: \(failure?.message ?? "")",
             phase: .waiting,
-            outcome: purpose.unknownOutcome
+            outcome: unanswered
         )
     }
 }
 
-extension Purpose {
-    /// What is known of a statement whose answer was not seen.
-    var unknownOutcome: DatabaseError.Outcome {
-        self == .commit ? .commitOutcomeUnknown : .mayHaveRun
+extension Exchange {
+    /// What is known of the caller's statement if no answer to this exchange is seen.
+    func outcomeIfUnanswered(_ purpose: Purpose) -> DatabaseError.Outcome {
+        if isFlushing { return .notSent }
+        switch command {
+        case .preparation, .deallocation: return .notSent
+        case .statement, .script: return purpose == .commit ? .commitOutcomeUnknown : .mayHaveRun
+        }
     }
 }
 

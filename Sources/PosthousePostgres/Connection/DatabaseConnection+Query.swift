@@ -58,12 +58,14 @@ extension DatabaseConnection {
     ) async throws(DatabaseError) -> Rows {
         try claim()
         defer { release() }
-        try prepareToSend(sql, purpose: .ordinary)
+        try prepareToSend(sql, purpose: .ordinary, deadline: deadline)
         var mayRetry = true
         while true {
             var exchange = try send(sql, permit: permit)
             try await finish(&exchange, sql: sql, purpose: .ordinary, deadline: deadline)
             if let failure = failure(of: exchange, sql: sql, purpose: .ordinary) {
+                // Somebody dropped such a statement already, and the others of the list stay: that harms nobody.
+                if case .deallocation = exchange.command, !state.isUnusable { continue }
                 // Nothing ran, and no transaction was lost with it: prepare the statement anew.
                 guard mayRetry, forgetIfStale(exchange, sql, failure), pq.transactionStatus == PQTRANS_IDLE else {
                     throw failure
@@ -91,7 +93,7 @@ extension DatabaseConnection {
         let sql = SQL(raw: text)
         try claim()
         defer { release() }
-        try prepareToSend(sql, purpose: purpose)
+        try prepareToSend(sql, purpose: purpose, deadline: deadline)
         try checkText(text)
         try check(permit)
         var exchange = Exchange(.script)
@@ -105,9 +107,22 @@ extension DatabaseConnection {
 
     /// What has to be true before anything is sent.
     @inline(__always)
-    private func prepareToSend(_ sql: SQL, purpose: Purpose) throws(DatabaseError) {
+    private func prepareToSend(
+        _ sql: SQL,
+        purpose: Purpose,
+        deadline: ContinuousClock.Instant?
+    ) throws(DatabaseError) {
         if Task.isCancelled, resolve(purpose, sql) == .ordinary {
             throw error(.cancelled, "The task was cancelled.", phase: .sending, outcome: .notSent)
+        }
+        // Sending now would cost the connection and leave doubt, for nothing.
+        if let deadline, deadline <= .now {
+            throw error(
+                .timedOut,
+                "The deadline had passed before the statement was sent to \(host).",
+                phase: .sending,
+                outcome: .notSent
+            )
         }
         // What arrived since the last answer may be the end: better known before a statement is at stake.
         if registration.hasPendingEvent, let lost = readIdleInput() {
@@ -135,7 +150,6 @@ extension DatabaseConnection {
             return Exchange(.statement(name: name))
         case .prepare(let name):
             if statements.retired.count >= Self.retiredStatementsAtOnce, pq.transactionStatus == PQTRANS_IDLE {
-                // Names need no quotes: they are ours. One that is gone already ends the list; that is good enough.
                 let list = statements.takeRetired().map { "DEALLOCATE \($0)" }.joined(separator: ";")
                 guard pq.sendQuery(list) else { throw refusedSend() }
                 return Exchange(.deallocation)

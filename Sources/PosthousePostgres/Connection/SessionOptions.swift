@@ -3,8 +3,8 @@
 /// How sessions are set up, apart from what the connection string says.
 public struct SessionOptions: Sendable {
     /// How many prepared statements a connection keeps; 128 by default. A statement is prepared when its text is seen for
-    /// the second time, and the least recently used one makes room. 0 prepares nothing, which is what a pooler in
-    /// transaction mode may need.
+    /// the second time (unless it is longer than 32 KiB), and the least recently used one makes room. 0 prepares nothing,
+    /// which is what a pooler in transaction mode may need.
     public var statementCacheSize: Int
 
     /// The session's time zone, such as `UTC`, sent with the login; nil (the default) leaves it to the server.

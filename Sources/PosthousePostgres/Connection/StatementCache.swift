@@ -28,6 +28,9 @@ struct StatementCache {
     private var uses: UInt64 = 0
     private var namesGiven = 0
 
+    /// Longer texts, such as lists of thousands of parameters, are rarely sent twice and cost memory at both ends.
+    private static let longestText = 32 * 1024
+
     /// Names that the server still knows and that nobody needs.
     private(set) var retired: [String] = []
 
@@ -40,7 +43,7 @@ struct StatementCache {
 
     /// Decides how to send a text, and counts the use.
     mutating func plan(for text: String) -> Plan {
-        guard capacity > 0 else { return .unnamed }
+        guard capacity > 0, text.utf8.count <= Self.longestText else { return .unnamed }
         uses += 1
         guard let slot = slot(of: text) else {
             insert(text)

@@ -134,18 +134,26 @@ extension LibPQConnection {
 // MARK: - Exchange
 
 extension LibPQConnection {
-    func sendQuery(_ text: String) -> Bool { call { PQsendQuery($0, text) } == 1 }
+    // `withCString` where an implicit conversion would do: that one copies into an array, each time.
+
+    func sendQuery(_ text: String) -> Bool {
+        text.withCString { text in call { PQsendQuery($0, text) } } == 1
+    }
 
     func sendQuery(_ text: String, parameters: ParameterBuffer) -> Bool {
-        call { PQsendQueryParams($0, text, parameters.count, nil, parameters.pointers, nil, nil, 0) } == 1
+        text.withCString { text in
+            call { PQsendQueryParams($0, text, parameters.count, nil, parameters.pointers, nil, nil, 0) }
+        } == 1
     }
 
-    func sendPrepare(name: UnsafePointer<CChar>, _ text: String) -> Bool {
-        call { PQsendPrepare($0, name, text, 0, nil) } == 1
+    func sendPrepare(name: String, _ text: String) -> Bool {
+        name.withCString { name in text.withCString { text in call { PQsendPrepare($0, name, text, 0, nil) } } } == 1
     }
 
-    func sendQueryPrepared(name: UnsafePointer<CChar>, parameters: ParameterBuffer) -> Bool {
-        call { PQsendQueryPrepared($0, name, parameters.count, parameters.pointers, nil, nil, 0) } == 1
+    func sendQueryPrepared(name: String, parameters: ParameterBuffer) -> Bool {
+        name.withCString { name in
+            call { PQsendQueryPrepared($0, name, parameters.count, parameters.pointers, nil, nil, 0) }
+        } == 1
     }
 
     /// 0: all is with the kernel; 1: more is left; -1: failed, and reading will say why.

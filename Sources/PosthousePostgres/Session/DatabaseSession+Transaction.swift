@@ -37,7 +37,7 @@ extension DatabaseSession {
         deferrable: Bool = false,
         _ body: (DatabaseSession) async throws -> Result
     ) async throws -> Result {
-        let isNested = connection.transactionStatus != .idle
+        let isNested = [.inTransaction, .inFailedTransaction].contains(connection.transactionStatus)
         if isNested, isolation != nil || readOnly != nil || deferrable {
             throw DatabaseError(
                 code: .invalidStatement,
@@ -88,8 +88,9 @@ extension DatabaseSession {
             let purpose = isNested ? Purpose.cleanUp : .commit
             try await run(frame.complete, purpose: purpose, deadline: statementDeadline(nil))
         } catch {
-            // RELEASE fails in a failed transaction; the outer one can go on from the savepoint.
-            if isNested { await undo(frame) }
+            // RELEASE fails in a failed transaction, and the outer one can go on from the savepoint; a COMMIT that was not
+            // sent leaves a transaction behind.
+            await undo(frame)
             throw error
         }
     }

@@ -112,6 +112,14 @@ import Testing
         }
     }
 
+    @Test func aDeadlineThatHasPassedBeforeSendsNothing() async throws {
+        try await withConnection { connection in
+            let error = try await databaseError { try await connection.query("SELECT 1", deadline: .now) }
+            #expect(error.code == .timedOut && error.outcome == .notSent && !error.isConnectionFailure)
+            #expect(connection.isReusable)
+        }
+    }
+
     @Test func aDeadlineThatIsKeptCostsNothing() async throws {
         try await withConnection { connection in
             for _ in 0..<100 { _ = try await connection.query("SELECT 1", deadline: .now + .seconds(30)) }
@@ -342,9 +350,10 @@ import Testing
             try await withSlowCommit { connection, table, _ in
                 try await connection.execute("BEGIN")
                 try await connection.execute("INSERT INTO \(identifier: table) VALUES (1)")
-                let deadline: ContinuousClock.Instant? = how == "deadline" ? .now + .milliseconds(200) : nil
                 let task = Task {
-                    try await databaseError { try await connection.execute("COMMIT", deadline: deadline) }
+                    // Long enough to be sent in time on any machine.
+                    let deadline: ContinuousClock.Instant? = how == "deadline" ? .now + .seconds(1) : nil
+                    return try await databaseError { try await connection.execute("COMMIT", deadline: deadline) }
                 }
                 switch how {
                 case "fence":

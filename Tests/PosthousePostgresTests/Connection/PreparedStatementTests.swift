@@ -34,6 +34,12 @@ import Testing
         #expect(cache.plan(for: "a") == .prepare(name: "posthouse_2"), "the first attempt failed")
     }
 
+    @Test func longTextsAreNotKept() {
+        var cache = StatementCache(capacity: 2)
+        let text = String(repeating: "x", count: 40_000)
+        for _ in 0..<3 { #expect(cache.plan(for: text) == .unnamed) }
+    }
+
     @Test func withoutRoomNothingIsPrepared() {
         var cache = StatementCache(capacity: 0)
         for _ in 0..<3 { #expect(cache.plan(for: "a") == .unnamed) }
@@ -92,6 +98,19 @@ import Testing
                 }
             }
             #expect(try await preparedNames(connection).count <= 4 + 16)
+        }
+    }
+
+    @Test func anEvictedStatementThatIsGoneAlreadyHarmsNobody() async throws {
+        try await withConnection(options: SessionOptions(statementCacheSize: 1)) { connection in
+            for number in 0..<100 {
+                for _ in 0..<2 {
+                    let row = try await connection.query("SELECT \(raw: "\(number)")").one()
+                    #expect(try row.decode(Int.self) == number)
+                }
+                let name = try await preparedNames(connection).randomElement()
+                if let name { try await connection.executeScript("DEALLOCATE \(name)") }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ import Testing
 
 /// A permit under the test's control, which counts how often it is asked.
 private final class TestPermit: SendPermit {
-    private let state = Mutex<(refusal: SendRefusal?, checks: Int)>((nil, 0))
+    private let state = Mutex<(refusal: SendRefusal?, refusedCheck: Int?, checks: Int)>((nil, nil, 0))
 
     var checks: Int { state.withLock { $0.checks } }
 
@@ -15,9 +15,14 @@ private final class TestPermit: SendPermit {
         state.withLock { $0.refusal = SendRefusal(code: code, message: "no more") }
     }
 
+    func refuseOnly(check number: Int) {
+        state.withLock { $0.refusedCheck = number }
+    }
+
     func check() throws(SendRefusal) {
-        let refusal = state.withLock { state in
+        let refusal: SendRefusal? = state.withLock { state in
             state.checks += 1
+            if state.checks == state.refusedCheck { return SendRefusal(code: .leaseExpired, message: "not now") }
             return state.refusal
         }
         if let refusal { throw refusal }
@@ -89,6 +94,22 @@ private struct Failure: Error {}
             }
             #expect(error.code == .fenced && error.outcome == .notSent)
             #expect(!session.connection.isReusable, "its transaction is open: it must not be used again")
+        }
+    }
+
+    @Test func aTransactionWhoseCommitWasNotSentIsRolledBack() async throws {
+        try await withTable { session in
+            let permit = TestPermit()
+            // BEGIN, INSERT, COMMIT.
+            permit.refuseOnly(check: 3)
+            let db = DatabaseSession(connection: session.connection, permit: permit)
+            let error = try await databaseError {
+                try await db.withTransaction { try await $0.execute("INSERT INTO t VALUES (1)") }
+            }
+            #expect(error.outcome == .notSent)
+            #expect(session.connection.isReusable)
+            let left = try await values(session)
+            #expect(left.isEmpty)
         }
     }
 
