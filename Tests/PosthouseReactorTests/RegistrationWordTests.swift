@@ -209,6 +209,7 @@ struct Search {
             if before.isWaiting { failures.append("the idle callback ran while a task waited: \(model)") }
             model.word = word.callbackReturning()
         case .claimed(let word):
+            if event.isDisjoint(with: interest.union(.hangup)) { failures.append("woken for nothing: \(model)") }
             model.word = word
             resume(&model, number: before.waitNumber, .ready)
             return
