@@ -14,7 +14,13 @@ public struct AcquireRequest: Sendable {
 
     /// When to give up; one deadline for everything (waiting, connecting, checking). Default `nil`: now plus the pool's
     /// acquire timeout. A deadline in the past takes an idle connection or fails at once.
-    public var deadline: ContinuousClock.Instant?
+    public var deadline: ContinuousClock.Instant? {
+        get { moment?.instant }
+        set { moment = newValue.map { Moment($0) } }
+    }
+
+    /// ``deadline``, in the pool's time.
+    var moment: Moment?
 
     /// Prefers idle connections of this affinity (``ConnectionStrategy/affinity(of:)``) on the chosen member. Default 0:
     /// no preference.
@@ -31,7 +37,7 @@ public struct AcquireRequest: Sendable {
         self.wants = wants
         self.fallback = fallback
         self.member = member
-        self.deadline = deadline
+        self.moment = deadline.map { Moment($0) }
         self.affinity = affinity
     }
 }

@@ -125,7 +125,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     /// - Returns: How many connections were still leased at the end.
     @discardableResult
     public nonisolated(nonsending) func close(deadline: ContinuousClock.Instant? = nil) async -> Int {
-        await core.close(deadline: deadline)
+        await core.close(deadline: deadline.map { Moment($0) })
     }
 
     /// Closes the group at once: as ``close(deadline:)`` with a deadline that has passed, without waiting for anything.

@@ -40,7 +40,7 @@ extension PoolCore {
     }
 
     private func openAhead(_ member: Int) {
-        let now = time.now
+        let now = now
         step { $0.machine.openAhead(member, now: now, &$1) }
     }
 
@@ -48,8 +48,8 @@ extension PoolCore {
 
     /// Waits for a connection, after `take` found none.
     nonisolated(nonsending) func wait(for request: AcquireRequest) async throws(PoolError) -> Grant {
-        let began = time.now
-        let deadline = request.deadline ?? began + configuration.acquireTimeout
+        let began = now
+        let deadline = request.moment ?? began + configuration.acquireTimeout
         // Drawn when it first enters the queue: whoever was handed a dead connection comes back to its place.
         var ticket: WaitQueue.Ticket?
         while true {
@@ -68,7 +68,7 @@ extension PoolCore {
                 }
                 let grant = try grant(from: outcome, since: began)
                 if try accept(grant, since: began) {
-                    observer?.waited(member(of: grant.occupant.slot), for: began.duration(to: time.now))
+                    observer?.waited(member(of: grant.occupant.slot), for: now - began)
                     return grant
                 }
             case .exhausted: throw exhaustedError(since: began)
@@ -79,13 +79,13 @@ extension PoolCore {
 
     private func enter(
         _ request: AcquireRequest,
-        deadline: Instant,
+        deadline: Moment,
         ticket: WaitQueue.Ticket?,
         _ promise: Promise<Outcome>
     ) -> Entered {
         let demand = Demand(request)
         let holder = Self.currentTask
-        let now = time.now
+        let now = now
         return step { state, actions in
             if state.machine.isClosing { return .closed }
             let entry = state.machine.enter(
@@ -107,7 +107,7 @@ extension PoolCore {
         }
     }
 
-    private func grant(from outcome: Outcome, since began: Instant) throws(PoolError) -> Grant {
+    private func grant(from outcome: Outcome, since began: Moment) throws(PoolError) -> Grant {
         switch outcome {
         case .granted(let grant):
             guard Task.isCancelled else { return grant }
@@ -127,7 +127,7 @@ extension PoolCore {
     /// Whether the connection may be handed out; if not, the pool has it back.
     ///
     /// - Throws: `cancelled` if the strategy's check said so.
-    private func accept(_ grant: Grant, since began: Instant?) throws(PoolError) -> Bool {
+    private func accept(_ grant: Grant, since began: Moment?) throws(PoolError) -> Bool {
         let slot = grant.occupant.slot
         let condition = grant.occupant.condition
         if case .usable = condition {
@@ -137,7 +137,7 @@ extension PoolCore {
             return false
         }
         guard slot.endLease(expected: grant.epoch) else { return false }
-        let now = time.now
+        let now = now
         step { $0.machine.rejected(slot.id, condition, now: now, &$1) }
         if case .invalid(isCancellation: true) = condition { throw cancelledError(since: began) }
         return false
@@ -157,13 +157,11 @@ extension PoolCore {
         return effects.isEmpty ? nil : run(effects, leaver: occupant)
     }
 
-    /// Tells tasks apart, for the diagnosis of a task that waits for what it holds itself: the address of the running task,
-    /// only compared; 0 outside any task.
+    /// Tells tasks apart, for the diagnosis of a task that waits for what it holds itself: the bits of the running task's
+    /// reference, only compared, never followed (its hash would take longer than the rest of an idle hit); 0 outside any
+    /// task. A later task may be at the same address, so that equality is a hint.
     private static var currentTask: UInt {
-        withUnsafeCurrentTask { task in
-            guard let task else { return 0 }
-            return UInt(bitPattern: task.hashValue)
-        }
+        withUnsafeCurrentTask { $0.map { unsafeBitCast($0, to: UInt.self) } ?? 0 }
     }
 }
 

@@ -9,12 +9,12 @@ extension PoolCore {
     func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence) {
         let slot = PoolSlot(id: id, fence: fence, core: self)
         let task = Task.detached(priority: .high) { [self] in
-            let began = time.now
+            let began = now
             do {
                 let occupant = try await opener.open(slot)
-                connected(occupant, after: began.duration(to: time.now))
+                connected(occupant, after: now - began)
             } catch {
-                connectFailed(slot, error, after: began.duration(to: time.now))
+                connectFailed(slot, error, after: now - began)
             }
         }
         // If it has ended, or is not wanted any more, nobody will ask for it.
@@ -30,7 +30,7 @@ extension PoolCore {
 
     private func connected(_ occupant: Occupant, after duration: Duration) {
         let id = occupant.slot.id
-        let now = time.now
+        let now = now
         let arrival: Arrival = step { state, actions in
             let arrival: Arrival =
                 state.machine.holds(id, .connecting) ? .welcome : state.machine.holds(id, .abandoned) ? .late : .unknown
@@ -55,7 +55,7 @@ extension PoolCore {
 
     private func connectFailed(_ slot: PoolSlot, _ error: any Error, after duration: Duration) {
         let id = slot.id
-        let now = time.now
+        let now = now
         let wasWanted = step { state, actions in
             let wasWanted = state.machine.holds(id, .connecting)
             if wasWanted {
@@ -73,9 +73,9 @@ extension PoolCore {
 // MARK: - The alarm
 
 extension PoolCore {
-    func setAlarm(_ number: Int, at deadline: Instant) {
+    func setAlarm(_ number: Int, at deadline: Moment) {
         let task = Task.detached(priority: .high) { [weak self, time] in
-            guard (try? await time.sleep(until: deadline)) != nil else { return }
+            guard (try? await time.sleep(until: deadline.instant)) != nil else { return }
             self?.ring(number)
         }
         let obsolete = state.withLock { state in
@@ -87,7 +87,7 @@ extension PoolCore {
     }
 
     private func ring(_ number: Int) {
-        let now = time.now
+        let now = now
         let timedOut: [MemberShell] = step { state, actions in
             guard state.alarmNumber == number else { return [] }
             state.alarm = nil

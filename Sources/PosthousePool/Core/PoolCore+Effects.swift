@@ -19,7 +19,7 @@ enum Effect: Sendable {
     case cancel(Task<Void, Never>)
     case close(Occupant, CloseReason, dropping: Bool)
     case interrupt(Occupant, InterruptReason)
-    case wake(ContinuousClock.Instant, alarm: Int)
+    case wake(Moment, alarm: Int)
     case finishClose([Promise<Int>], stillLeased: Int)
     case burstStarted(PoolMember)
     case burstStopped(PoolMember)
@@ -35,6 +35,9 @@ extension PoolCore.State {
         var effects: [Effect] = []
         effects.reserveCapacity(actions.count)
         for action in actions { append(action, to: &effects) }
+        // The queue gives its memory back when it falls empty, and so does the table beside it; but not before everybody
+        // who left in this step was found there.
+        if machine.queue.capacity == 0 { waiters = [] }
         if machine.isClosing, let alarm, machine.nextTime == nil {
             effects.append(.cancel(alarm))
             self.alarm = nil
@@ -113,7 +116,6 @@ extension PoolCore.State {
         // Registered in the step that entered it; the index is free for another one only after this step.
         let promise = waiters[waiter.index]!
         waiters[waiter.index] = nil
-        if machine.queue.capacity == 0 { waiters = [] }
         return promise
     }
 
@@ -162,7 +164,7 @@ extension PoolCore {
         if !dropping {
             do { try occupant.close() } catch { failure = error }
         }
-        let now = time.now
+        let now = now
         step { $0.machine.closed(occupant.slot.id, now: now, &$1) }
         observer?.connectionClosed(member(of: occupant.slot), reason: reason)
         return failure

@@ -4,8 +4,8 @@ import Synchronization
 
 extension PoolCore {
     /// - Returns: How many connections were still leased at the end.
-    nonisolated(nonsending) func close(deadline: Instant?) async -> Int {
-        let now = time.now
+    nonisolated(nonsending) func close(deadline: Moment?) async -> Int {
+        let now = now
         let end = Promise<Int>()
         step { state, actions in
             state.closers.append(end)
@@ -14,19 +14,19 @@ extension PoolCore {
         return await withTaskCancellationHandler {
             await end.value()
         } onCancel: {
-            let now = time.now
+            let now = now
             step { $0.machine.close(deadline: now, now: now, &$1) }
         }
     }
 
     func terminate() {
-        let now = time.now
+        let now = now
         step { $0.machine.terminate(now: now, &$1) }
     }
 
     /// The group is gone. A lease may outlive it: who holds one uses it to its end, and then it is closed.
     func dropped() {
-        let now = time.now
+        let now = now
         let snapshot: PoolSnapshot? = state.withLock {
             $0.machine.isClosing ? nil : $0.snapshot(configuration.name, takenAt: now)
         }

@@ -4,7 +4,7 @@ import Synchronization
 
 extension PoolCore {
     func snapshot() -> PoolSnapshot {
-        let now = time.now
+        let now = now
         return state.withLock { $0.snapshot(configuration.name, takenAt: now) }
     }
 
@@ -20,10 +20,10 @@ extension PoolCore {
 }
 
 extension PoolCore.State {
-    func snapshot(_ name: String, takenAt now: ContinuousClock.Instant) -> PoolSnapshot {
+    func snapshot(_ name: String, takenAt now: Moment) -> PoolSnapshot {
         PoolSnapshot(
             name: name,
-            takenAt: now,
+            takenAt: now.instant,
             members: members.indices.map { status(of: $0) },
             waiting: machine.queue.count,
             isClosed: machine.isClosing
@@ -40,14 +40,14 @@ extension PoolCore.State {
             burstLimit: member.hardLimit == member.softLimit ? nil : member.hardLimit,
             size: member.live,
             // A claimed connection is idle to everybody but its driver.
-            available: member.idle.count + member.claimed,
+            available: member.idle + member.claimed,
             leased: member.leased,
-            connecting: member.connecting.count + member.abandoned.count,
+            connecting: member.connecting + member.abandoned,
             closing: member.closing,
             waiting: machine.queue.lines.reduce(0) { $0 + (machine.serves(index, $1.demand) ? $1.count : 0) },
             lastConnectError: members[index].lastError,
-            lastConnectErrorAt: members[index].lastErrorAt,
-            retryAt: member.retryAt
+            lastConnectErrorAt: members[index].lastErrorAt?.instant,
+            retryAt: member.retryAt?.instant
         )
     }
 }
@@ -55,9 +55,9 @@ extension PoolCore.State {
 // MARK: - Why a request got nothing
 
 extension PoolCore {
-    func timedOutError(since began: Instant, held: Int) -> PoolError {
+    func timedOutError(since began: Moment, held: Int) -> PoolError {
         let snapshot = snapshot()
-        let waited = began.duration(to: snapshot.takenAt)
+        let waited = Moment(snapshot.takenAt) - began
         var message = "no connection of \(described) became free within \(waited.rounded)"
         if held > 0 {
             message +=
@@ -68,27 +68,27 @@ extension PoolCore {
         return PoolError(code: .timedOut, message: message, snapshot: snapshot, waited: waited)
     }
 
-    func exhaustedError(since began: Instant) -> PoolError {
+    func exhaustedError(since began: Moment) -> PoolError {
         let snapshot = snapshot()
         let message =
             "\(snapshot.waiting) requests wait for \(described) already, as many as maximumWaiters allows. "
             + snapshot.explanation
-        return PoolError(code: .exhausted, message: message, snapshot: snapshot, waited: began.duration(to: time.now))
+        return PoolError(code: .exhausted, message: message, snapshot: snapshot, waited: now - began)
     }
 
-    func connectFailedError(_ member: PoolMember, _ error: any Error, since began: Instant) -> PoolError {
+    func connectFailedError(_ member: PoolMember, _ error: any Error, since began: Moment) -> PoolError {
         PoolError(
             code: .connectFailed,
             message: "opening a connection to \(member.label) for this request failed: \(error)",
             snapshot: snapshot(),
-            waited: began.duration(to: time.now),
+            waited: now - began,
             underlying: error
         )
     }
 
-    func closedError(since began: Instant?) -> PoolError {
+    func closedError(since began: Moment?) -> PoolError {
         let message: String
-        let waited = began.map { $0.duration(to: time.now) } ?? .zero
+        let waited = began.map { now - $0 } ?? .zero
         if waited > .zero {
             message = "\(described) was closed while this request waited (\(waited.rounded)) for a connection"
         } else {
@@ -97,8 +97,8 @@ extension PoolCore {
         return PoolError(code: .closed, message: message, snapshot: snapshot(), waited: waited)
     }
 
-    func cancelledError(since began: Instant?) -> PoolError {
-        let waited = began.map { $0.duration(to: time.now) } ?? .zero
+    func cancelledError(since began: Moment?) -> PoolError {
+        let waited = began.map { now - $0 } ?? .zero
         return PoolError(
             code: .cancelled,
             message: "the request for a connection of \(described) was cancelled after \(waited.rounded)",

@@ -10,8 +10,6 @@ import Synchronization
 /// - a connection is not closed while an interrupt of it runs: the close waits (`Place.closeAfterInterrupts`);
 /// - a task that is stored after it began may find that it is not wanted any more; whoever stores it cancels it then.
 final class PoolCore: Sendable {
-    typealias Instant = ContinuousClock.Instant
-
     struct State {
         var machine: Machine
         var members: [MemberShell] = []
@@ -45,6 +43,8 @@ final class PoolCore: Sendable {
         state.withLock { $0.alarm }?.cancel()
     }
 
+    var now: Moment { Moment(time.now) }
+
     /// One event: runs the machine under the lock, then, outside it, what follows from that.
     func step<Result: Sendable>(_ event: (inout State, inout [Action]) -> Result) -> Result {
         let (result, effects) = state.withLock { state in
@@ -64,7 +64,7 @@ struct MemberShell {
     let connectTimeout: Duration
     let opener: any SlotOpener
     var lastError: (any Error)?
-    var lastErrorAt: ContinuousClock.Instant?
+    var lastErrorAt: Moment?
     /// At the indexes of the machine's slots.
     var places: [Place] = []
 
@@ -107,12 +107,12 @@ extension PoolCore {
     }
 
     func setServices(_ services: ServiceClass, for member: MemberID) {
-        let now = time.now
+        let now = now
         step { $0.machine.setServices(services, for: member.index, now: now, &$1) }
     }
 
     func fence(_ member: MemberID) {
-        let now = time.now
+        let now = now
         step { state, actions in
             state.members[member.index].fence.raise()
             state.machine.fence(member.index, now: now, &actions)
@@ -120,12 +120,12 @@ extension PoolCore {
     }
 
     func expire(_ member: MemberID) {
-        let now = time.now
+        let now = now
         step { $0.machine.expire(member.index, now: now, &$1) }
     }
 
     func resize(_ member: MemberID, maximumSize: Int, hardLimit: Int) {
-        let now = time.now
+        let now = now
         step { $0.machine.resize(member.index, soft: maximumSize, hard: hardLimit, now: now, &$1) }
     }
 

@@ -30,7 +30,7 @@ enum Action: Equatable {
     /// Make the leased connection's work fail.
     case interrupt(SlotID, InterruptReason)
     /// Report `alarmRang` at this time, or earlier.
-    case wake(ContinuousClock.Instant)
+    case wake(Moment)
     /// Every permit of every member is void.
     case voidPermits
     /// Whoever waits for the close may go on.

@@ -6,44 +6,43 @@
 extension Machine {
     /// The connect ended well. Returns `false` if nobody knows it any more (it was written off): close it.
     @discardableResult
-    mutating func connected(_ id: SlotID, affinity: Int, now: Instant, _ actions: inout [Action]) -> Bool {
-        let member = id.member
+    mutating func connected(_ id: SlotID, affinity: Int, now: Moment, _ actions: inout [Action]) -> Bool {
         if holds(id, .abandoned) {
-            members[member].abandoned.removeAll { $0 == id.index }
-            members[member].slots[id.index].deadline = nil
+            tables[id.member][id.index].deadline = nil
             retire(id, .late, &actions)
             return true
         }
         guard holds(id, .connecting) else { return false }
         let waiter = endConnect(id)
-        members[member].failures = 0
-        members[member].retryAt = nil
-        members[member].slots[id.index].isFresh = true
-        members[member].settle(id.index, at: affinity)
-        if members[member].isStale(id.index) {
-            retire(id, members[member].wasFenced ? .fenced : .expired, &actions)
-        } else if members[member].sockets >= members[member].hardLimit {
+        members[id.member].failures = 0
+        members[id.member].retryAt = nil
+        tables[id.member][id.index].isFresh = true
+        tables[id.member].settle(id.index, at: affinity)
+        let member = members[id.member]
+        if isStale(id) {
+            retire(id, member.staleReason, &actions)
+        } else if member.sockets > member.hardLimit {
             retire(id, .resized, &actions)
-        } else if let first = firstWaiter(for: member) {
+        } else if let first = firstWaiter(for: id.member) {
             if let waiter, waiter.index != first { inherit(waiter, from: first) }
             grant(first, id, &actions)
-            members[member].ramp = min(members[member].ramp * 2, members[member].maximumConcurrentConnects)
-        } else if members[member].live >= members[member].softLimit {
+            members[id.member].ramp = min(member.ramp * 2, member.maximumConcurrentConnects)
+        } else if member.live >= member.softLimit {
+            // Not counted among the live ones itself.
             retire(id, .overSoftLimit, &actions)
         } else {
-            park(id)
+            move(id, to: .idle)
         }
         plan(now: now, &actions)
         return true
     }
 
     /// The connect ended badly.
-    mutating func connectFailed(_ id: SlotID, now: Instant, _ actions: inout [Action]) {
+    mutating func connectFailed(_ id: SlotID, now: Moment, _ actions: inout [Action]) {
         if holds(id, .abandoned) {
-            members[id.member].abandoned.removeAll { $0 == id.index }
             vacate(id, &actions)
         } else if holds(id, .connecting) {
-            let isAskedFor = members[id.member].slots[id.index].isAskedFor
+            let isAskedFor = tables[id.member][id.index].isAskedFor
             let waiter = endConnect(id)
             vacate(id, &actions)
             connectDisappointed(id, waiter: isAskedFor ? waiter : nil, now: now, &actions)
@@ -54,19 +53,23 @@ extension Machine {
         finishCloseIfDrained(&actions)
     }
 
-    /// A connection was dead when it was handed out for the first time. Without a pause, a strategy that never opens
-    /// anything usable would be called in a tight loop.
-    mutating func rejected(_ id: SlotID, _ condition: Condition, now: Instant, _ actions: inout [Action]) {
-        guard holds(id, .leased) else { return }
-        if members[id.member].slots[id.index].isFresh { backOff(id.member, now: now, &actions) }
-        returned(id, condition, &actions)
+    /// The connect runs on, unwanted: its task is told to end, and counts until it does or is written off.
+    mutating func abandon(_ id: SlotID, timedOut: Bool, now: Moment, _ actions: inout [Action]) {
+        let isAskedFor = tables[id.member][id.index].isAskedFor
+        let waiter = endConnect(id)
+        let writtenOffAt = now + Self.abandonedGrace
+        move(id, to: .abandoned)
+        tables[id.member][id.index].deadline = writtenOffAt
+        actions.append(.abandonConnect(id, timedOut: timedOut))
+        arm(writtenOffAt, &actions)
+        if timedOut { connectDisappointed(id, waiter: isAskedFor ? waiter : nil, now: now, &actions) }
     }
 
-    /// What a failed connect means: to the request that asked for it, or to the member.
+    /// What a failed connect means: to the member, or to the request that asked for it.
     private mutating func connectDisappointed(
         _ id: SlotID,
         waiter: WaiterID?,
-        now: Instant,
+        now: Moment,
         _ actions: inout [Action]
     ) {
         if policy == .keepWaiting {
@@ -76,7 +79,7 @@ extension Machine {
         }
     }
 
-    private mutating func backOff(_ member: Int, now: Instant, _ actions: inout [Action]) {
+    mutating func backOff(_ member: Int, now: Moment, _ actions: inout [Action]) {
         // Several connects that fail together are one failure.
         guard members[member].retryAt == nil else { return }
         members[member].failures += 1
@@ -87,28 +90,14 @@ extension Machine {
         arm(retryAt, &actions)
     }
 
-    /// The connect is over, for better or worse; the waiter that counted on it, if any, does no more.
+    /// The waiter that counted on the connect, if any, does no more.
     private mutating func endConnect(_ id: SlotID) -> WaiterID? {
-        members[id.member].connecting.removeAll { $0 == id.index }
-        let waiter = members[id.member].slots[id.index].waiter
-        members[id.member].slots[id.index].waiter = nil
-        members[id.member].slots[id.index].isAskedFor = false
-        members[id.member].slots[id.index].deadline = nil
+        let waiter = tables[id.member][id.index].waiter
+        tables[id.member][id.index].waiter = nil
+        tables[id.member][id.index].isAskedFor = false
+        tables[id.member][id.index].deadline = nil
         if let waiter { queue[waiter.index].connect = nil }
         return waiter
-    }
-
-    /// The connect runs on, unwanted: its task was told to end.
-    mutating func abandon(_ id: SlotID, timedOut: Bool, now: Instant, _ actions: inout [Action]) {
-        let isAskedFor = members[id.member].slots[id.index].isAskedFor
-        let waiter = endConnect(id)
-        let writtenOffAt = now + Self.abandonedGrace
-        members[id.member].slots[id.index].state = .abandoned
-        members[id.member].slots[id.index].deadline = writtenOffAt
-        members[id.member].abandoned.append(id.index)
-        actions.append(.abandonConnect(id, timedOut: timedOut))
-        arm(writtenOffAt, &actions)
-        if timedOut { connectDisappointed(id, waiter: isAskedFor ? waiter : nil, now: now, &actions) }
     }
 
     /// `first` is about to be served by the connect that `waiter` counted on: `waiter` counts on the one of `first` now.
@@ -116,8 +105,8 @@ extension Machine {
         guard let connect = queue[first].connect, serves(connect.member, queue.demand(at: waiter.index)) else { return }
         queue[first].connect = nil
         queue[waiter.index].connect = connect
-        members[connect.member].slots[connect.index].waiter = waiter
-        members[connect.member].slots[connect.index].isAskedFor = false
+        tables[connect.member][connect.index].waiter = waiter
+        tables[connect.member][connect.index].isAskedFor = false
     }
 }
 
@@ -125,7 +114,7 @@ extension Machine {
 
 extension Machine {
     /// Lets every waiter that counts on no connect, first come first, count on one that nobody counts on, or begins one.
-    mutating func plan(now: Instant, _ actions: inout [Action]) {
+    mutating func plan(now: Moment, _ actions: inout [Action]) {
         while !queue.isEmpty, let index = firstUncovered() {
             cover(queue.id(at: index), now: now, &actions)
         }
@@ -150,17 +139,23 @@ extension Machine {
     }
 
     /// A connect that nobody counts on.
-    private func spareConnect(_ member: Int) -> Int? {
-        members[member].connecting.first { members[member].slots[$0].waiter == nil && !members[member].isStale($0) }
+    private func spareConnect(_ member: Int) -> SlotID? {
+        guard members[member].connecting > 0 else { return nil }
+        let table = tables[member]
+        let index = table.connects.first { index in
+            let slot = table.slots[index]
+            return slot.state == .connecting && slot.waiter == nil && slot.generation == members[member].generation
+        }
+        return index.map { slotID(member, $0) }
     }
 
     /// Finds the waiter a connect to count on, if there is any.
-    mutating func cover(_ id: WaiterID, now: Instant, _ actions: inout [Action]) {
+    mutating func cover(_ id: WaiterID, now: Moment, _ actions: inout [Action]) {
         let demand = queue.demand(at: id.index)
         for member in members.indices where serves(member, demand) {
-            guard let index = spareConnect(member) else { continue }
-            members[member].slots[index].waiter = id
-            queue[id.index].connect = slotID(member, index)
+            guard let connect = spareConnect(member) else { continue }
+            tables[member][connect.index].waiter = id
+            queue[id.index].connect = connect
             return
         }
         var best: Int?
@@ -176,23 +171,22 @@ extension Machine {
     }
 
     /// Opens a connection that nobody waits for, on the member that `takeIdle` named.
-    mutating func openAhead(_ member: Int, now: Instant, _ actions: inout [Action]) {
-        guard !isClosing, members[member].canOpen, members[member].connecting.isEmpty,
-            members[member].live < members[member].softLimit, !members[member].services.isEmpty
+    mutating func openAhead(_ member: Int, now: Moment, _ actions: inout [Action]) {
+        let value = members[member]
+        guard !isClosing, value.canOpen, value.connecting == 0, value.live < value.softLimit, !value.services.isEmpty
         else { return }
         connect(member, for: nil, now: now, &actions)
     }
 
-    private mutating func connect(_ member: Int, for waiter: WaiterID?, now: Instant, _ actions: inout [Action]) {
-        let index = members[member].takeEmptySlot()
-        let deadline = now + members[member].connectTimeout
-        members[member].slots[index].state = .connecting
-        members[member].slots[index].generation = members[member].generation
-        members[member].slots[index].deadline = deadline
-        members[member].slots[index].waiter = waiter
-        members[member].slots[index].isAskedFor = waiter != nil
-        members[member].connecting.append(index)
+    private mutating func connect(_ member: Int, for waiter: WaiterID?, now: Moment, _ actions: inout [Action]) {
+        let index = tables[member].takeEmpty()
         let id = slotID(member, index)
+        let deadline = now + members[member].connectTimeout
+        move(id, to: .connecting)
+        tables[member][id.index].generation = members[member].generation
+        tables[member][id.index].deadline = deadline
+        tables[member][id.index].waiter = waiter
+        tables[member][id.index].isAskedFor = waiter != nil
         if let waiter { queue[waiter.index].connect = id }
         actions.append(.connect(id))
         if !members[member].isBursting, members[member].sockets > members[member].softLimit {
@@ -209,11 +203,11 @@ extension Machine {
     /// now) do so no more.
     mutating func recheckCover() {
         for member in members.indices {
-            for index in members[member].connecting {
-                guard let waiter = members[member].slots[index].waiter else { continue }
-                if !members[member].isStale(index), serves(member, queue.demand(at: waiter.index)) { continue }
-                members[member].slots[index].waiter = nil
-                members[member].slots[index].isAskedFor = false
+            for index in tables[member].connects {
+                guard let waiter = tables[member].slots[index].waiter else { continue }
+                if !isStale(slotID(member, index)), serves(member, queue.demand(at: waiter.index)) { continue }
+                tables[member][index].waiter = nil
+                tables[member][index].isAskedFor = false
                 queue[waiter.index].connect = nil
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension Machine {
-    mutating func setServices(_ services: ServiceClass, for member: Int, now: Instant, _ actions: inout [Action]) {
+    mutating func setServices(_ services: ServiceClass, for member: Int, now: Moment, _ actions: inout [Action]) {
         guard !isClosing else { return }
         if members[member].services.isEmpty, !services.isEmpty {
             // Whoever says so knows better than the failures of before.
@@ -12,47 +12,43 @@ extension Machine {
         servicesChanged(now: now, &actions)
     }
 
-    mutating func fence(_ member: Int, now: Instant, _ actions: inout [Action]) {
+    mutating func fence(_ member: Int, now: Moment, _ actions: inout [Action]) {
         members[member].services = []
         members[member].wasFenced = true
-        renew(member, .fenced, &actions)
-        for index in members[member].slots.indices where members[member].slots[index].state == .leased {
-            actions.append(.interrupt(slotID(member, index), .fenced))
-        }
+        renew(member, &actions)
+        interruptLeased(member, .fenced, &actions)
         servicesChanged(now: now, &actions)
     }
 
-    mutating func expire(_ member: Int, now: Instant, _ actions: inout [Action]) {
+    mutating func expire(_ member: Int, now: Moment, _ actions: inout [Action]) {
         members[member].wasFenced = false
-        renew(member, .expired, &actions)
+        renew(member, &actions)
         recheckCover()
         plan(now: now, &actions)
     }
 
-    mutating func resize(_ member: Int, soft: Int, hard: Int, now: Instant, _ actions: inout [Action]) {
+    mutating func resize(_ member: Int, soft: Int, hard: Int, now: Moment, _ actions: inout [Action]) {
         members[member].softLimit = soft
         members[member].hardLimit = hard
-        while members[member].live > soft, let index = members[member].idle.last {
-            retireIdle(member, index, .resized, &actions)
+        while members[member].live > soft, let index = tables[member].lastIdle {
+            retire(slotID(member, index), .resized, &actions)
         }
-        if members[member].isBursting, members[member].sockets <= soft {
-            members[member].isBursting = false
-            actions.append(.burstStopped(member))
-        }
+        endBurst(member, &actions)
         plan(now: now, &actions)
     }
 
     /// The time that was asked for has come, or an earlier one.
-    mutating func alarmRang(now: Instant, _ actions: inout [Action]) {
+    mutating func alarmRang(now: Moment, _ actions: inout [Action]) {
         armed = nil
         while let (index, at) = queue.firstDeadline, at <= now { timeOut(index, &actions) }
         for member in members.indices {
-            for index in members[member].connecting where isDue(members[member].slots[index].deadline, now) {
-                abandon(slotID(member, index), timedOut: true, now: now, &actions)
-            }
-            for index in members[member].abandoned where isDue(members[member].slots[index].deadline, now) {
-                members[member].abandoned.removeAll { $0 == index }
-                vacate(slotID(member, index), &actions)
+            for index in tables[member].connects where isDue(tables[member].slots[index].deadline, now) {
+                let id = slotID(member, index)
+                if holds(id, .connecting) {
+                    abandon(id, timedOut: true, now: now, &actions)
+                } else {
+                    vacate(id, &actions)
+                }
             }
             if isDue(members[member].retryAt, now) { members[member].retryAt = nil }
         }
@@ -63,7 +59,7 @@ extension Machine {
     }
 
     /// No more requests. `deadline` nil: wait for leased connections as long as it takes; the earliest one counts.
-    mutating func close(deadline: Instant?, now: Instant, _ actions: inout [Action]) {
+    mutating func close(deadline: Moment?, now: Moment, _ actions: inout [Action]) {
         if hasEnded {
             actions.append(.finishClose(stillLeased: members.reduce(0) { $0 + $1.leased }))
             return
@@ -77,7 +73,7 @@ extension Machine {
         }
     }
 
-    mutating func terminate(now: Instant, _ actions: inout [Action]) {
+    mutating func terminate(now: Moment, _ actions: inout [Action]) {
         if hasEnded { return }
         refuseAll(now: now, &actions)
         interruptRest(&actions)
@@ -86,7 +82,7 @@ extension Machine {
     /// Closed or terminated, and nobody waits for the rest any more.
     private var hasEnded: Bool { isClosing && !isDraining }
 
-    private func isDue(_ time: Instant?, _ now: Instant) -> Bool {
+    private func isDue(_ time: Moment?, _ now: Moment) -> Bool {
         time.map { $0 <= now } ?? false
     }
 
@@ -95,22 +91,26 @@ extension Machine {
     }
 
     /// When something is due next.
-    var nextTime: Instant? {
-        var times: [Instant?] = [queue.firstDeadline?.at, isDraining ? closeDeadline : nil]
-        for member in members {
-            times += (member.connecting + member.abandoned).map { member.slots[$0].deadline }
-            times.append(member.retryAt)
-        }
+    var nextTime: Moment? {
+        var times: [Moment?] = [queue.firstDeadline?.at, isDraining ? closeDeadline : nil]
+        times += members.map(\.retryAt)
+        for table in tables { times += table.connects.map { table.slots[$0].deadline } }
         return times.compactMap { $0 }.min()
     }
 
     /// Connections opened so far serve no new request.
-    private mutating func renew(_ member: Int, _ reason: CloseReason, _ actions: inout [Action]) {
+    private mutating func renew(_ member: Int, _ actions: inout [Action]) {
         members[member].generation += 1
-        while let index = members[member].idle.first { retireIdle(member, index, reason, &actions) }
+        retireIdle(member, members[member].staleReason, &actions)
     }
 
-    private mutating func servicesChanged(now: Instant, _ actions: inout [Action]) {
+    private mutating func interruptLeased(_ member: Int, _ reason: InterruptReason, _ actions: inout [Action]) {
+        for index in tables[member].slots.indices where tables[member].slots[index].state == .leased {
+            actions.append(.interrupt(slotID(member, index), reason))
+        }
+    }
+
+    private mutating func servicesChanged(now: Moment, _ actions: inout [Action]) {
         served = members.reduce(into: []) { $0.formUnion($1.services) }
         recheckCover()
         serveFromIdle(&actions)
@@ -138,7 +138,7 @@ extension Machine {
         var first: Int?
         for line in queue.lines {
             guard let head = line.head,
-                members.indices.contains(where: { !members[$0].idle.isEmpty && serves($0, line.demand) })
+                members.indices.contains(where: { members[$0].idle > 0 && serves($0, line.demand) })
             else { continue }
             if let other = first, queue[other].ticket < queue[head].ticket { continue }
             first = head
@@ -150,16 +150,17 @@ extension Machine {
 // MARK: - The end
 
 extension Machine {
-    private mutating func refuseAll(now: Instant, _ actions: inout [Action]) {
+    private mutating func refuseAll(now: Moment, _ actions: inout [Action]) {
         guard !isClosing else { return }
         isClosing = true
         for index in queue.inOrder() { refuse(index, .closed, &actions) }
         for member in members.indices {
             members[member].services = []
             members[member].retryAt = nil
-            while let index = members[member].idle.first { retireIdle(member, index, .poolClosed, &actions) }
-            for index in members[member].connecting {
-                abandon(slotID(member, index), timedOut: false, now: now, &actions)
+            retireIdle(member, .poolClosed, &actions)
+            for index in tables[member].connects {
+                let id = slotID(member, index)
+                if holds(id, .connecting) { abandon(id, timedOut: false, now: now, &actions) }
             }
         }
         served = []
@@ -169,10 +170,8 @@ extension Machine {
     private mutating func interruptRest(_ actions: inout [Action]) {
         var stillLeased = 0
         for member in members.indices {
-            for index in members[member].slots.indices where members[member].slots[index].state == .leased {
-                actions.append(.interrupt(slotID(member, index), .terminated))
-                stillLeased += 1
-            }
+            interruptLeased(member, .terminated, &actions)
+            stillLeased += members[member].leased
         }
         actions.append(.voidPermits)
         isDraining = false

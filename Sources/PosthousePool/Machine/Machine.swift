@@ -10,15 +10,15 @@
 /// - a connect begins only while open, opening and closing connections together are below the hard limit;
 /// - a request leaves the queue exactly once.
 struct Machine {
-    typealias Instant = ContinuousClock.Instant
-
     /// How long a connect that was cancelled still counts against the limits if it does not end.
     static let abandonedGrace = Duration.seconds(1)
 
     let policy: ConnectFailurePolicy
     let maximumWaiters: Int
     var random: SplitMix64
+    /// By member: numbers, and slots.
     var members: [Member] = []
+    var tables: [SlotTable] = []
     var queue = WaitQueue()
     /// What any member serves.
     var served: ServiceClass = []
@@ -27,10 +27,10 @@ struct Machine {
     var isClosing = false
     /// The close waits for connections to come back.
     var isDraining = false
-    var closeDeadline: Instant?
+    var closeDeadline: Moment?
 
     /// The earliest time that the shell was told to wake the machine at.
-    var armed: Instant?
+    var armed: Moment?
 
     init(policy: ConnectFailurePolicy, maximumWaiters: Int? = nil, seed: UInt64) {
         self.policy = policy
@@ -39,16 +39,8 @@ struct Machine {
     }
 
     mutating func addMember(_ configuration: PoolConfiguration) -> Int {
-        members.append(
-            Member(
-                connectTimeout: configuration.connectTimeout,
-                backoffBase: configuration.backoffBase,
-                backoffCap: configuration.backoffCap,
-                maximumConcurrentConnects: configuration.maximumConcurrentConnects,
-                softLimit: configuration.maximumSize,
-                hardLimit: configuration.burstLimit ?? configuration.maximumSize
-            )
-        )
+        members.append(Member(configuration))
+        tables.append(SlotTable())
         return members.count - 1
     }
 
@@ -64,17 +56,26 @@ struct Machine {
     }
 
     /// Whether this slot still holds the connection that `id` names, in this state.
-    func holds(_ id: SlotID, _ state: Member.SlotState) -> Bool {
-        members.indices.contains(id.member) && members[id.member].slots.indices.contains(id.index)
-            && members[id.member].slots[id.index].incarnation == id.incarnation
-            && members[id.member].slots[id.index].state == state
+    mutating func holds(_ id: SlotID, _ state: SlotState) -> Bool {
+        tables[id.member].holds(id.index, id.incarnation, state)
+    }
+
+    /// The only place where a slot changes its state.
+    mutating func move(_ id: SlotID, to state: SlotState) {
+        let before = tables[id.member].move(id.index, to: state)
+        members[id.member].count(before, by: -1)
+        members[id.member].count(state, by: 1)
     }
 
     func slotID(_ member: Int, _ index: Int) -> SlotID {
-        SlotID(member: member, index: index, incarnation: members[member].slots[index].incarnation)
+        SlotID(member: member, index: index, incarnation: tables[member].slots[index].incarnation)
     }
 
-    mutating func arm(_ time: Instant, _ actions: inout [Action]) {
+    func isStale(_ id: SlotID) -> Bool {
+        tables[id.member].slots[id.index].generation != members[id.member].generation
+    }
+
+    mutating func arm(_ time: Moment, _ actions: inout [Action]) {
         if let armed, armed <= time { return }
         armed = time
         actions.append(.wake(time))
@@ -101,13 +102,13 @@ extension Machine {
         holder: UInt = 0,
         emptyHanded: inout Int?
     ) -> SlotID? {
-        guard let member = chooseIdle(demand, emptyHanded: &emptyHanded) else { return nil }
-        guard let index = members[member].firstIdle(preferring: affinity) else { return nil }
-        members[member].idle.remove(index)
-        members[member].leased += 1
-        members[member].slots[index].state = .leased
-        members[member].slots[index].holder = holder
-        return slotID(member, index)
+        guard let member = chooseIdle(demand, emptyHanded: &emptyHanded),
+            let index = tables[member].firstIdle(preferring: affinity)
+        else { return nil }
+        let id = slotID(member, index)
+        move(id, to: .leased)
+        tables[member][index].holder = holder
+        return id
     }
 
     /// A request that found no idle connection a moment ago: takes one if there is one now, else enters the queue. With
@@ -116,9 +117,9 @@ extension Machine {
         _ demand: Demand,
         affinity: Int = 0,
         holder: UInt = 0,
-        deadline: Instant,
+        deadline: Moment,
         ticket: WaitQueue.Ticket? = nil,
-        now: Instant,
+        now: Moment,
         _ actions: inout [Action]
     ) -> Entry {
         var emptyHanded: Int?
@@ -155,16 +156,16 @@ extension Machine {
     /// The connect it counted on goes on, for whoever comes next.
     mutating func leaveQueue(_ index: Int) {
         if let connect = queue[index].connect {
-            members[connect.member].slots[connect.index].waiter = nil
-            members[connect.member].slots[connect.index].isAskedFor = false
+            tables[connect.member][connect.index].waiter = nil
+            tables[connect.member][connect.index].isAskedFor = false
         }
         queue.remove(at: index)
     }
 
     private func leases(heldBy holder: UInt) -> Int {
         guard holder != 0 else { return 0 }
-        return members.reduce(0) { sum, member in
-            sum + member.slots.count { $0.state == .leased && $0.holder == holder }
+        return tables.reduce(0) { sum, table in
+            sum + table.slots.count { $0.state == .leased && $0.holder == holder }
         }
     }
 
@@ -192,22 +193,20 @@ extension Machine {
         var bestIdleTies = 0
         for index in members.indices {
             if let only = demand.member, only != index { continue }
-            guard !members[index].services.isDisjoint(with: active) else { continue }
-            let hasIdle = !members[index].idle.isEmpty
-            guard hasIdle || members[index].canOpen else { continue }
-            let free = members[index].free
-            if wins(free, over: bestFree, ties: &bestTies) {
+            let member = members[index]
+            guard !member.services.isDisjoint(with: active), member.idle > 0 || member.canOpen else { continue }
+            if wins(member.free, over: bestFree, ties: &bestTies) {
                 best = index
-                bestFree = free
+                bestFree = member.free
             }
-            if hasIdle, wins(free, over: bestIdleFree, ties: &bestIdleTies) {
+            if member.idle > 0, wins(member.free, over: bestIdleFree, ties: &bestIdleTies) {
                 bestIdle = index
-                bestIdleFree = free
+                bestIdleFree = member.free
             }
         }
-        guard let bestIdle else { return nil }
-        if let best, !members[best].idle.isEmpty { return best }
-        if let best, members[best].connecting.isEmpty { emptyHanded = best }
+        guard let bestIdle, let best else { return nil }
+        if members[best].idle > 0 { return best }
+        if members[best].connecting == 0 { emptyHanded = best }
         return bestIdle
     }
 

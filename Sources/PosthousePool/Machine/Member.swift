@@ -1,43 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One host's connections: a value, changed only by the machine.
+/// One host, as far as numbers tell it: limits, counts, back-off. A trivial value, so that reading it from the machine's
+/// array on every idle hit copies no references; what refers to memory is in its `SlotTable`.
 struct Member {
-    typealias Instant = ContinuousClock.Instant
-
-    struct Slot {
-        var state = SlotState.empty
-        /// Which connection, of those that live here in turn. Changes when the slot becomes empty.
-        var incarnation: UInt64 = 0
-        /// The member's generation when the connect began.
-        var generation = 0
-        var affinity = 0
-        /// Not yet used by anybody.
-        var isFresh = false
-        /// While connecting: the waiter that counts on it.
-        var waiter: WaiterID?
-        /// Whether that waiter asked for it, rather than finding it under way.
-        var isAskedFor = false
-        /// While connecting: its timeout. While abandoned: when it is written off.
-        var deadline: Instant?
-        /// While leased: the task that took it. Only compared.
-        var holder: UInt = 0
-    }
-
-    /// The transitions: empty -> connecting -> idle <-> leased, idle <-> claimed; connecting -> leased, closing, empty;
-    /// connecting -> abandoned -> closing, empty; idle, leased, claimed -> closing -> empty.
-    enum SlotState: Equatable {
-        case empty
-        /// A connect is under way.
-        case connecting
-        /// A connect is under way that nobody wants: it ran into its timeout, or the pool closed.
-        case abandoned
-        case idle
-        case leased
-        /// Idle, but held by whoever serves its socket.
-        case claimed
-        case closing
-    }
-
     let connectTimeout: Duration
     let backoffBase: Duration
     let backoffCap: Duration
@@ -51,35 +16,40 @@ struct Member {
     /// The last change of generation was a fence.
     var wasFenced = false
 
-    var slots: [Slot] = []
-    var idle = SlotSet()
-    var empty = SlotSet()
-    /// Slots by affinity, for affinities other than 0. There are few: one per event loop.
-    var homes: [(affinity: Int, slots: SlotSet)] = []
-
+    /// Slots by state. Changed by `Machine.move` only.
+    var idle = 0
     var leased = 0
-    /// How many leases have ended.
-    var endedLeases: UInt64 = 0
     var claimed = 0
     var closing = 0
-    /// Slots whose connect is under way, in the order it began. At most `maximumConcurrentConnects`.
-    var connecting: [Int] = []
-    var abandoned: [Int] = []
+    var connecting = 0
+    var abandoned = 0
+
+    /// How many leases have ended.
+    var endedLeases: UInt64 = 0
 
     /// Connects that failed in a row.
     var failures = 0
     /// No connect before this time. Cleared by the alarm, so that an idle hit need not know the time.
-    var retryAt: Instant?
+    var retryAt: Moment?
     /// How many connects may run at once while connections are open.
     var ramp = Member.rampStart
     var isBursting = false
 
     static let rampStart = 2
 
+    init(_ configuration: PoolConfiguration) {
+        connectTimeout = configuration.connectTimeout
+        backoffBase = configuration.backoffBase
+        backoffCap = configuration.backoffCap
+        maximumConcurrentConnects = configuration.maximumConcurrentConnects
+        softLimit = configuration.maximumSize
+        hardLimit = configuration.burstLimit ?? configuration.maximumSize
+    }
+
     /// Open connections.
-    var live: Int { idle.count + leased + claimed }
+    var live: Int { idle + leased + claimed }
     /// Everything the server might see.
-    var sockets: Int { live + connecting.count + abandoned.count + closing }
+    var sockets: Int { live + connecting + abandoned + closing }
     var hasRoom: Bool { sockets < hardLimit }
 
     /// How many connects may run at once: all while nothing is open, so nothing can come back; one while the host is known
@@ -91,56 +61,25 @@ struct Member {
     }
 
     var canOpen: Bool {
-        retryAt == nil && hasRoom && connecting.count < connectAllowance
+        retryAt == nil && hasRoom && connecting < connectAllowance
     }
 
     /// Idle connections and those that could still be opened within the soft limit.
     var free: Int {
-        retryAt == nil ? softLimit - (sockets - idle.count) : idle.count
+        retryAt == nil ? softLimit - (sockets - idle) : idle
     }
 
-    mutating func takeEmptySlot() -> Int {
-        if let index = empty.first {
-            empty.remove(index)
-            return index
+    var staleReason: CloseReason { wasFenced ? .fenced : .expired }
+
+    mutating func count(_ state: SlotState, by step: Int) {
+        switch state {
+        case .empty: break
+        case .connecting: connecting += step
+        case .abandoned: abandoned += step
+        case .idle: idle += step
+        case .leased: leased += step
+        case .claimed: claimed += step
+        case .closing: closing += step
         }
-        slots.append(Slot())
-        return slots.count - 1
-    }
-
-    func isStale(_ index: Int) -> Bool {
-        slots[index].generation != generation
-    }
-
-    func firstIdle(preferring affinity: Int) -> Int? {
-        if affinity != 0, let home = homes.first(where: { $0.affinity == affinity }),
-            let index = idle.first(in: home.slots)
-        {
-            return index
-        }
-        return idle.first
-    }
-
-    mutating func settle(_ index: Int, at affinity: Int) {
-        slots[index].affinity = affinity
-        guard affinity != 0 else { return }
-        if let position = homes.firstIndex(where: { $0.affinity == affinity }) {
-            homes[position].slots.insert(index)
-        } else {
-            var slots = SlotSet()
-            slots.insert(index)
-            homes.append((affinity, slots))
-        }
-    }
-
-    /// The slot is empty: no socket, no connect. What was known of its connection is forgotten.
-    mutating func vacate(_ index: Int) {
-        let affinity = slots[index].affinity
-        if affinity != 0, let position = homes.firstIndex(where: { $0.affinity == affinity }) {
-            homes[position].slots.remove(index)
-            if homes[position].slots.isEmpty { homes.remove(at: position) }
-        }
-        slots[index] = Slot(incarnation: slots[index].incarnation + 1)
-        empty.insert(index)
     }
 }

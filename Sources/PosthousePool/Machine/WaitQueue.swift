@@ -7,14 +7,12 @@
 /// is O(1) and leaves nothing behind. Deadlines are in a heap, where the usual order (later request, later deadline) costs
 /// one comparison.
 struct WaitQueue {
-    typealias Instant = ContinuousClock.Instant
-
     struct Node {
         var ticket: UInt64
         var line: Int
         var previous: Int?
         var next: Int?
-        var deadline: Instant
+        var deadline: Moment
         var heapPosition: Int
         var holder: UInt
         /// The connect it counts on.
@@ -58,7 +56,7 @@ struct WaitQueue {
     }
 
     /// Puts a request at the end, or, if it comes back with its `ticket`, where it was.
-    mutating func enter(_ demand: Demand, deadline: Instant, holder: UInt, ticket: Ticket? = nil) -> WaiterID {
+    mutating func enter(_ demand: Demand, deadline: Moment, holder: UInt, ticket: Ticket? = nil) -> WaiterID {
         let place: Ticket
         if let ticket {
             place = ticket
@@ -92,7 +90,7 @@ struct WaitQueue {
     }
 
     /// The waiter whose deadline is next.
-    var firstDeadline: (index: Int, at: Instant)? {
+    var firstDeadline: (index: Int, at: Moment)? {
         heap.first.map { ($0, self[$0].deadline) }
     }
 

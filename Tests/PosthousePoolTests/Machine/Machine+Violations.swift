@@ -7,7 +7,10 @@ extension Machine {
     var violations: [String] {
         var found: [String] = []
         for index in members.indices {
-            found += members[index].miscounts.map { "member \(index): \($0)" }
+            found +=
+                (members[index].miscounts(tables[index])
+                + tables[index].violations(generation: members[index].generation))
+                .map { "member \(index): \($0)" }
             found += connectViolations(of: index)
         }
         found += waiterViolations
@@ -20,8 +23,8 @@ extension Machine {
         }
         if isClosing {
             if !queue.isEmpty { found.append("requests wait for a closed pool") }
-            if members.contains(where: { !$0.idle.isEmpty }) { found.append("idle in a closed pool") }
-            if members.contains(where: { !$0.connecting.isEmpty }) { found.append("connecting in a closed pool") }
+            if members.contains(where: { $0.idle > 0 }) { found.append("idle in a closed pool") }
+            if members.contains(where: { $0.connecting > 0 }) { found.append("connecting in a closed pool") }
             if isDraining, isDrained() { found.append("drained, but nobody was told") }
         }
         return found
@@ -30,10 +33,11 @@ extension Machine {
     private func connectViolations(of index: Int) -> [String] {
         var found: [String] = []
         let member = members[index]
-        if member.connecting.count > member.maximumConcurrentConnects { found.append("too many connects at \(index)") }
-        for slot in member.connecting {
-            guard let waiter = member.slots[slot].waiter else {
-                if member.slots[slot].isAskedFor { found.append("a connect asked for by nobody") }
+        let slots = tables[index].slots
+        if member.connecting > member.maximumConcurrentConnects { found.append("too many connects at \(index)") }
+        for slot in tables[index].connects where slots[slot].state == .connecting {
+            guard let waiter = slots[slot].waiter else {
+                if slots[slot].isAskedFor { found.append("a connect asked for by nobody") }
                 continue
             }
             if !queue.contains(waiter) {
@@ -50,11 +54,12 @@ extension Machine {
         for index in queue.inOrder() {
             let demand = queue.demand(at: index)
             let able = members.indices.filter { serves($0, demand) }
-            if able.contains(where: { !members[$0].idle.isEmpty }) {
+            if able.contains(where: { members[$0].idle > 0 }) {
                 found.append("a request waits though a connection is idle")
             }
             if let connect = queue[index].connect {
-                if !holds(connect, .connecting) || members[connect.member].slots[connect.index].waiter?.index != index {
+                let slot = tables[connect.member].slots[connect.index]
+                if slot.incarnation != connect.incarnation || slot.state != .connecting || slot.waiter?.index != index {
                     found.append("a request counts on a connect that does not count on it")
                 }
                 continue
@@ -74,31 +79,39 @@ extension Machine {
 }
 
 extension Member {
-    var miscounts: [String] {
+    func miscounts(_ table: SlotTable) -> [String] {
         var found: [String] = []
         func expect(_ state: SlotState, _ count: Int) {
-            let actual = slots.count { $0.state == state }
+            let actual = table.slots.count { $0.state == state }
             if actual != count { found.append("\(actual) slots are \(state), counted \(count)") }
         }
-        expect(.empty, empty.count)
-        expect(.idle, idle.count)
+        expect(.idle, idle)
         expect(.leased, leased)
         expect(.claimed, claimed)
         expect(.closing, closing)
-        expect(.connecting, connecting.count)
-        expect(.abandoned, abandoned.count)
-        for index in slots.indices {
-            if idle.contains(index) != (slots[index].state == .idle) { found.append("slot \(index) wrongly idle") }
-            if empty.contains(index) != (slots[index].state == .empty) { found.append("slot \(index) wrongly empty") }
-            if slots[index].state == .idle, isStale(index) { found.append("slot \(index) is idle and stale") }
-            let isUnderWay = [.connecting, .abandoned].contains(slots[index].state)
-            if isUnderWay != (slots[index].deadline != nil) { found.append("slot \(index) and its deadline") }
-            if slots[index].state != .connecting, slots[index].waiter != nil {
-                found.append("slot \(index) is awaited")
-            }
-        }
-        if !idle.isEmpty, live > softLimit { found.append("idle above the soft limit") }
+        expect(.connecting, connecting)
+        expect(.abandoned, abandoned)
+        if idle > 0, live > softLimit { found.append("idle above the soft limit") }
         if isBursting, sockets <= softLimit { found.append("a burst that has not stopped") }
+        return found
+    }
+}
+
+extension SlotTable {
+    func violations(generation: Int) -> [String] {
+        var found: [String] = []
+        for index in slots.indices {
+            let slot = slots[index]
+            if idle.contains(index) != (slot.state == .idle) { found.append("slot \(index) wrongly idle") }
+            if empty.contains(index) != (slot.state == .empty) { found.append("slot \(index) wrongly empty") }
+            if slot.state == .idle, slot.generation != generation { found.append("slot \(index) is idle and stale") }
+            let isUnderWay = [.connecting, .abandoned].contains(slot.state)
+            if isUnderWay != (slot.deadline != nil) { found.append("slot \(index) and its deadline") }
+            if isUnderWay != connects.contains(index) { found.append("slot \(index) and the list of connects") }
+            if slot.state != .connecting, slot.waiter != nil { found.append("slot \(index) is awaited") }
+        }
+        if idle.count != slots.count(where: { $0.state == .idle }) { found.append("the idle set is miscounted") }
+        if empty.count != slots.count(where: { $0.state == .empty }) { found.append("the empty set is miscounted") }
         for home in homes where home.slots.isEmpty { found.append("an empty home \(home.affinity)") }
         return found
     }

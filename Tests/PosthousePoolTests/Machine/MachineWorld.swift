@@ -44,14 +44,14 @@ struct MachineWorld {
     enum Connection { case connecting, abandoned, open, leased, claimed, closing }
 
     private(set) var machine: Machine
-    private(set) var now = ContinuousClock.now
+    private(set) var now = Moment.zero
     private(set) var violations: [String] = []
     private var connections: [SlotID: Connection] = [:]
     private var everSeen: Set<SlotID> = []
     private var waiting: [WaiterID: Demand] = [:]
     /// Leases that were granted to a request that waited, and might still turn out dead.
     private var granted: [SlotID: WaiterID] = [:]
-    private var alarm: ContinuousClock.Instant?
+    private var alarm: Moment?
     private var openCloses = 0
 
     private static let demands: [Demand] = [
@@ -112,7 +112,7 @@ struct MachineWorld {
         case .rejects: reject(first, second)
         case .claim:
             guard let id = pick(.open, .open, first) else { return }
-            let isIdle = machine.members[id.member].idle.contains(id.index)
+            let isIdle = machine.tables[id.member].idle.contains(id.index)
             connections[id] = .claimed
             if machine.claim(id) != isIdle { fail("a claim of what is not idle") }
         case .claimEnds:
@@ -223,7 +223,7 @@ struct MachineWorld {
 
     private mutating func step(
         before: (inout MachineWorld) -> Void = { _ in },
-        _ event: (inout Machine, ContinuousClock.Instant, inout [Action]) -> Void
+        _ event: (inout Machine, Moment, inout [Action]) -> Void
     ) {
         var actions: [Action] = []
         event(&machine, now, &actions)
@@ -303,7 +303,7 @@ struct MachineWorld {
         if !waiting.isEmpty { fail("\(waiting.count) requests wait for ever") }
         for (id, connection) in connections where connection != .open { fail("\(id) stays \(connection)") }
         for (index, member) in machine.members.enumerated() {
-            if member.sockets != member.idle.count { fail("member \(index) has lost a place") }
+            if member.sockets != member.idle { fail("member \(index) has lost a place") }
             if member.sockets > member.softLimit { fail("member \(index) stays above its soft limit") }
         }
         if machine.isClosing, !connections.isEmpty { fail("connections of a closed pool stay open") }

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import PosthousePool
+
+/// A machine and its time, played step by step. After every step the promises are checked.
+struct Script {
+    var machine: Machine
+    var now = Moment.zero
+    /// When the machine wants to be woken.
+    var alarm: Moment?
+
+    static let primary = ServiceClass(rawValue: 1)
+    static let replica = ServiceClass(rawValue: 2)
+
+    init(_ policy: ConnectFailurePolicy = .keepWaiting, maximumWaiters: Int? = nil, seed: UInt64 = 1) {
+        machine = Machine(policy: policy, maximumWaiters: maximumWaiters, seed: seed)
+    }
+
+    /// A machine with one member that serves everything.
+    static func lone(
+        maximum: Int,
+        burst: Int? = nil,
+        policy: ConnectFailurePolicy = .failRequester,
+        concurrentConnects: Int = 10
+    ) -> Script {
+        var script = Script(policy)
+        script.add(maximum: maximum, burst: burst, concurrentConnects: concurrentConnects)
+        return script
+    }
+
+    @discardableResult
+    mutating func add(
+        maximum: Int,
+        burst: Int? = nil,
+        serves: ServiceClass = .all,
+        concurrentConnects: Int = 10
+    ) -> Int {
+        let member = machine.addMember(
+            PoolConfiguration(
+                maximumSize: maximum,
+                burstLimit: burst,
+                maximumConcurrentConnects: concurrentConnects
+            )
+        )
+        step { $0.setServices(serves, for: member, now: $1, &$2) }
+        return member
+    }
+
+    /// What the machine wants done, but for the alarm.
+    @discardableResult
+    mutating func step(
+        sourceLocation: SourceLocation = #_sourceLocation,
+        _ input: (inout Machine, Moment, inout [Action]) -> Void
+    ) -> [Action] {
+        var actions: [Action] = []
+        input(&machine, now, &actions)
+        #expect(machine.violations == [], sourceLocation: sourceLocation)
+        return actions.filter { action in
+            guard case .wake(let time) = action else { return true }
+            alarm = time
+            return false
+        }
+    }
+
+    // MARK: Steps
+
+    mutating func request(
+        _ demand: Demand = Demand(wants: .all),
+        patience: Duration = .seconds(5),
+        holder: UInt = 0,
+        ticket: WaitQueue.Ticket? = nil
+    ) -> (entry: Machine.Entry, actions: [Action]) {
+        var entry = Machine.Entry.exhausted
+        let actions = step {
+            entry = $0.enter(demand, holder: holder, deadline: $1 + patience, ticket: ticket, now: $1, &$2)
+        }
+        return (entry, actions)
+    }
+
+    /// A request that must wait.
+    mutating func waiter(
+        _ demand: Demand = Demand(wants: .all),
+        patience: Duration = .seconds(5),
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> WaiterID {
+        let entry = request(demand, patience: patience).entry
+        guard case .waiting(let id) = entry else {
+            throw Disappointment("the request does not wait: \(entry)", sourceLocation)
+        }
+        return id
+    }
+
+    mutating func take(
+        _ demand: Demand = Demand(wants: .all),
+        affinity: Int = 0
+    ) -> (slot: SlotID?, emptyHanded: Int?) {
+        var emptyHanded: Int?
+        let slot = machine.takeIdle(demand, affinity: affinity, emptyHanded: &emptyHanded)
+        return (slot, emptyHanded)
+    }
+
+    /// Opens connections and leases them.
+    mutating func leased(_ count: Int, _ demand: Demand = Demand(wants: .all)) throws -> [SlotID] {
+        try (0..<count).map { _ in
+            var connects = request(demand).actions.connects
+            var granted: [SlotID] = []
+            while granted.isEmpty, let connect = connects.popLast() {
+                granted = step { _ = $0.connected(connect, affinity: 0, now: $1, &$2) }.granted
+            }
+            return try granted.first ?? { throw Disappointment("no connection was opened", #_sourceLocation) }()
+        }
+    }
+
+    /// Opens connections that rest.
+    mutating func idle(_ count: Int, _ demand: Demand = Demand(wants: .all)) throws -> [SlotID] {
+        let slots = try leased(count, demand)
+        for slot in slots { release(slot) }
+        return slots
+    }
+
+    @discardableResult
+    mutating func release(_ slot: SlotID, _ condition: Condition = .usable) -> [Action] {
+        step { $0.returned(slot, condition, &$2) }
+    }
+
+    @discardableResult
+    mutating func connected(_ slot: SlotID, affinity: Int = 0) -> [Action] {
+        step { _ = $0.connected(slot, affinity: affinity, now: $1, &$2) }
+    }
+
+    @discardableResult
+    mutating func connectFailed(_ slot: SlotID) -> [Action] {
+        step { $0.connectFailed(slot, now: $1, &$2) }
+    }
+
+    @discardableResult
+    mutating func closed(_ slot: SlotID) -> [Action] {
+        step { $0.closed(slot, now: $1, &$2) }
+    }
+
+    @discardableResult
+    mutating func cancel(_ waiter: WaiterID) -> [Action] {
+        step { $0.waiterCancelled(waiter, &$2) }
+    }
+
+    /// Time passes; the alarm rings at the end if it was due.
+    @discardableResult
+    mutating func advance(_ duration: Duration) -> [Action] {
+        now += duration
+        guard let due = alarm, due <= now else { return [] }
+        alarm = nil
+        return step { $0.alarmRang(now: $1, &$2) }
+    }
+
+    func waiting() -> Int { machine.queue.count }
+    var member: Member { machine.members[0] }
+}
+
+struct Disappointment: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ what: String, _ location: SourceLocation) {
+        description = "\(what) (\(location))"
+    }
+}
+
+extension [Action] {
+    var connects: [SlotID] { compactMap { if case .connect(let slot) = $0 { slot } else { nil } } }
+    var granted: [SlotID] { compactMap { if case .grant(_, let slot) = $0 { slot } else { nil } } }
+    var served: [WaiterID] { compactMap { if case .grant(let waiter, _) = $0 { waiter } else { nil } } }
+    var refused: [WaiterID] { compactMap { if case .fail(let waiter, _) = $0 { waiter } else { nil } } }
+    var closes: [SlotID] { compactMap { if case .close(let slot, _) = $0 { slot } else { nil } } }
+}
