@@ -147,10 +147,20 @@ int testkit_socket_error(int descriptor) {
     return failure;
 }
 
+// A child that is being started has copies of all descriptors until it executes its program, and as long as one exists,
+// close() alone neither resets a connection nor ends a listener. These act on the socket itself.
+
 void testkit_reset(int descriptor) {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    (void)connect(descriptor, &nobody, sizeof nobody);
     close(descriptor);
+}
+
+void testkit_stop_listening(int listener) {
+    shutdown(listener, SHUT_RDWR);
+    close(listener);
 }
 
 int testkit_wake_pair(int descriptors[2]) {

@@ -109,6 +109,10 @@ void testkit_reset(int descriptor) {
     (void)descriptor;
 }
 
+void testkit_stop_listening(int listener) {
+    (void)listener;
+}
+
 int testkit_wake_pair(int descriptors[2]) {
     (void)descriptors;
     return -ENOTSUP;

@@ -14,7 +14,13 @@ final class SocketWatch: Sendable {
     private let hasCallback: Bool
 
     /// Taken out when the registration ends, so that what it holds (a connection, which holds the registration) is let go.
-    private let idleCallback: Guarded<(@Sendable (Readiness) -> Void)?>
+    private let idleCallback: Guarded<IdleCallback?>
+
+    /// A function that is a generic type's value itself is wrapped anew each time that it is looked at in place, and what
+    /// is written back is the wrapping: after some 100,000 looks a call of it overflows the stack. In a struct it is not.
+    private struct IdleCallback: Sendable {
+        let run: @Sendable (Readiness) -> Void
+    }
 
     private let word: Atomic<UInt64>
 
@@ -38,7 +44,7 @@ final class SocketWatch: Sendable {
     init(slot: Int, generation: UInt32, idleCallback: (@Sendable (Readiness) -> Void)?) {
         self.slot = slot
         self.hasCallback = idleCallback != nil
-        self.idleCallback = Guarded(idleCallback)
+        self.idleCallback = Guarded(idleCallback.map(IdleCallback.init(run:)))
         self.word = Atomic(RegistrationWord(generation: generation).bits)
     }
 
@@ -154,7 +160,7 @@ extension SocketWatch {
                 let called = gate.withLock { _ in
                     guard swap(&old, next) else { return false }
                     let callback = idleCallback.withLock { $0 }
-                    callback?(event)
+                    callback?.run(event)
                     var current = state
                     while !swap(&current, current.callbackReturning()) {}
                     return true

@@ -302,14 +302,6 @@ struct SocketRegistrationTests {
         }
     }
 
-    @Test func theCallbackMayRunAsOftenAsEventsCome() {
-        let called = Counter()
-        let watch = SocketWatch(slot: 0, generation: 1) { _ in called.increment() }
-        let gate = Guarded<Void>(())
-        for _ in 0..<300_000 { watch.deliver(.read, generation: 1, gate: gate) }
-        #expect(called.value == 300_000)
-    }
-
     @Test func deregisteringWaitsForTheCallbackThatRuns() async throws {
         try await withLoop { loop in
             let pair = try SocketPair()

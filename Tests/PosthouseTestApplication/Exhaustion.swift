@@ -22,7 +22,7 @@ struct Exhaustion {
             guard descriptor >= 0 else { break }
             taken.append(descriptor)
         }
-        print("exhausted")
+        report("exhausted")
         _ = readLine()
         for descriptor in taken { close(descriptor) }
         // Whatever was wrong was wrong with us: all is well again.

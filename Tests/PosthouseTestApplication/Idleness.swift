@@ -20,7 +20,7 @@ struct Idleness {
         try await Task.sleep(for: time)
         let used = ProcessTime.now - before
         let open = cluster.snapshot().hosts.map(\.pool.size)
-        print("idle connections=\(open) resident_kb=\(Self.residentKilobytes) cpu_percent=\(used / time * 100)")
+        report("idle connections=\(open) resident_kb=\(Self.residentKilobytes) cpu_percent=\(used / time * 100)")
         await cluster.close()
     }
 

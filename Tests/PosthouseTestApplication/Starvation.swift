@@ -18,7 +18,7 @@ struct Starvation {
         }
         try await Task.sleep(for: .milliseconds(300))
         for round in 1...rounds {
-            print("starving, round \(round)")
+            report("starving, round \(round)")
             await starve(cluster, until: Date(timeIntervalSinceNow: seconds))
         }
         for task in load { task.cancel() }
@@ -38,7 +38,7 @@ struct Starvation {
                 group.addTask { Self.block(until: end) }
             }
         }
-        print("answers", answers.counts)
+        report("answers", answers.counts)
     }
 
     /// What a task must never do, and some do.

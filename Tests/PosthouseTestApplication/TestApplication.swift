@@ -12,9 +12,8 @@ import Posthouse
 enum TestApplication {
     static func main() async throws {
         let arguments = CommandLine.arguments
-        setvbuf(stdout, nil, _IOLBF, 0)
         guard arguments.count >= 3 else {
-            print("usage: idle DSN CONNECTIONS SECONDS | starve DSN SECONDS ROUNDS | exhaust DSN")
+            report("usage: idle DSN CONNECTIONS SECONDS | starve DSN SECONDS ROUNDS | exhaust DSN")
             return
         }
         let dsn = arguments[2]
@@ -23,7 +22,7 @@ enum TestApplication {
         case ("idle", 2): try await Idleness(dsn: dsn, connections: Int(numbers[0])).run(for: .seconds(numbers[1]))
         case ("starve", 2): try await Starvation(dsn: dsn, rounds: Int(numbers[1])).run(for: numbers[0])
         case ("exhaust", 0): try await Exhaustion(dsn: dsn).run()
-        default: print("cannot \(arguments.dropFirst())")
+        default: report("cannot \(arguments.dropFirst())")
         }
     }
 }
@@ -36,8 +35,14 @@ func printVerdicts(in events: AsyncStream<ClusterEvent>) async {
         case .stateChanged(from: .unknown, to: .up), .roleChanged(from: .unknown, to: _), .primaryElected(_, nil):
             continue
         case .suspected: continue
-        default: print("event", event.host, event.kind, event.reason ?? "")
+        default: report("event", event.host, event.kind, event.reason ?? "")
         }
     }
-    print("done")
+    report("done")
+}
+
+/// Prints a line at once, also into a pipe.
+func report(_ words: Any...) {
+    print(words.map { "\($0)" }.joined(separator: " "))
+    fflush(nil)
 }

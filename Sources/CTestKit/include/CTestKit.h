@@ -92,6 +92,9 @@ int testkit_socket_error(int descriptor);
 /// Closes with a reset (RST) instead of a FIN.
 void testkit_reset(int descriptor);
 
+/// Closes a listener; from now on the port refuses connections.
+void testkit_stop_listening(int listener);
+
 /// A non-blocking pair of descriptors to wake a poll loop with. [0] is read, [1] written.
 int testkit_wake_pair(int descriptors[2]);
 

@@ -28,7 +28,7 @@ public struct PoolConfiguration: Sendable {
     /// How many connections are opened at the same time. At least 1; default 10.
     ///
     /// This many only while none is open: then nothing can come back, and every waiting request needs its own. As soon as
-    /// connections come back to waiting requests, two at a time are opened, so that a spike of short work does not open
+    /// connections come back, two at a time are opened, so that a spike of short work does not open
     /// the whole pool; while none comes back, the number doubles with each one opened.
     public var maximumConcurrentConnects: Int
 

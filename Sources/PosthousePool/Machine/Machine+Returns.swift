@@ -8,7 +8,8 @@ extension Machine {
         switch condition {
         case .usable:
             tables[id.member][id.index].isFresh = false
-            if settle(id, &actions) { members[id.member].ramp = Member.rampStart }
+            members[id.member].ramp = Member.rampStart
+            settle(id, &actions)
         case .closed:
             retire(id, .reportedClosed, &actions)
         case .invalid:
@@ -47,10 +48,8 @@ extension Machine {
         finishCloseIfDrained(&actions)
     }
 
-    /// Where a healthy connection goes that somebody held: to the first waiter, to rest, or away. Returns whether it went
-    /// to a waiter.
-    @discardableResult
-    private mutating func settle(_ id: SlotID, _ actions: inout [Action]) -> Bool {
+    /// Where a healthy connection goes that somebody held: to the first waiter, to rest, or away.
+    private mutating func settle(_ id: SlotID, _ actions: inout [Action]) {
         let member = members[id.member]
         if isClosing {
             retire(id, .poolClosed, &actions)
@@ -60,13 +59,11 @@ extension Machine {
             retire(id, .resized, &actions)
         } else if let first = firstWaiter(for: id.member) {
             grant(first, id, &actions)
-            return true
         } else if member.live > member.softLimit {
             retire(id, .overSoftLimit, &actions)
         } else {
             move(id, to: .idle)
         }
-        return false
     }
 
     mutating func grant(_ index: Int, _ id: SlotID, _ actions: inout [Action]) {

@@ -70,16 +70,15 @@ extension LocalCluster {
         if self.layout.tls { try await self.layout.makeCertificate(within: left) }
         let origin = try await self.origin(sharing: sharing, within: left)
         let limit = left
-        // A primary that has never run is cleanly stopped, so a copy of its files is a base backup.
-        try await Self.concurrently(self.nodes[...]) { node throws(LocalClusterError) in
-            if origin.dataDirectory != node.dataDirectory {
-                try await self.layout.copy(origin.dataDirectory, to: node.dataDirectory, within: limit)
-            }
-            if let offset = origin.checksumOffset {
-                try SystemIdentifier.write(origin.identifier, to: node.dataDirectory, checksumAt: offset)
-            }
+        try await self.layout.fill(primary, from: origin, within: limit)
+        try primary.writeConfiguration(following: nil)
+        if configuration.lowersWhatReplicasNeed { try await self.layout.runOnce(primary, within: left) }
+        // A primary that is cleanly stopped is its own base backup.
+        let copy = Origin(dataDirectory: primary.dataDirectory)
+        try await Self.concurrently(replicas) { node throws(LocalClusterError) in
+            try await self.layout.fill(node, from: copy, within: limit)
+            try node.writeConfiguration(following: primary.port)
         }
-        for node in self.nodes { try node.writeConfiguration(following: node === primary ? nil : primary.port) }
         let startLimit = left
         try await Self.concurrently(self.nodes[...]) { node throws(LocalClusterError) in
             try await node.start(within: startLimit)
@@ -88,12 +87,6 @@ extension LocalCluster {
         guard !configuration.setUp.isEmpty else { return }
         for statement in configuration.setUp { try await primary.query(statement, within: left) }
         try await self.waitUntilCaughtUp(within: left)
-    }
-
-    private struct Origin {
-        var dataDirectory: String
-        var identifier: UInt64
-        var checksumOffset: Int?
     }
 
     /// The data directory that all nodes are copies of: the process's template, or the primary's own.
@@ -116,7 +109,7 @@ extension LocalCluster {
             user: layout.user,
             within: limit
         )
-        return Origin(dataDirectory: directory, identifier: 0, checksumOffset: nil)
+        return Origin(dataDirectory: directory)
     }
 
     /// All at once; the first error, after all have ended.
@@ -141,7 +134,53 @@ extension LocalCluster {
     }
 }
 
+/// What a data directory is a copy of, and how the copy gets an identity of its own, if it does.
+private struct Origin {
+    var dataDirectory: String
+    var identifier: UInt64 = 0
+    var checksumOffset: Int?
+}
+
+extension ClusterLayout {
+    fileprivate func fill(_ node: LocalNode, from origin: Origin, within limit: Duration)
+        async throws(LocalClusterError)
+    {
+        if origin.dataDirectory != node.dataDirectory {
+            try await self.copy(origin.dataDirectory, to: node.dataDirectory, within: limit)
+        }
+        if let offset = origin.checksumOffset {
+            try SystemIdentifier.write(origin.identifier, to: node.dataDirectory, checksumAt: offset)
+        }
+    }
+
+    /// Starts and stops a primary, so that its control file knows its settings.
+    fileprivate func runOnce(_ node: LocalNode, within limit: Duration) async throws(LocalClusterError) {
+        do {
+            // Without input it ends at once.
+            try await self.program(
+                "postgres",
+                ["--single", "-D", node.dataDirectory, "postgres"],
+                directory: node.dataDirectory,
+                output: node.logFile
+            ).run(within: limit)
+        } catch {
+            guard error.code == .commandFailed else { throw error }
+            throw node.failure(.startFailed, "The server could not run.")
+        }
+    }
+}
+
 extension LocalCluster.Configuration {
+    /// Whether a setting is below what the control file of a new data directory says. A replica does not start if such a
+    /// setting is lower than its primary's was when it was copied (PostgreSQL: "Hot Standby", administrator's overview).
+    var lowersWhatReplicasNeed: Bool {
+        let initial = [
+            "max_connections": 100, "max_worker_processes": 8, "max_locks_per_transaction": 64, "max_wal_senders": 10,
+        ]
+        return self.replicas > 0
+            && initial.contains { name, value in (self.settings[name].flatMap(Int.init) ?? value) < value }
+    }
+
     func layout(in folder: String, user: ServerUser) throws(LocalClusterError) -> ClusterLayout {
         let installation: PostgresInstallation
         if let asked = self.installation {

@@ -137,6 +137,6 @@ public final class LocalCluster: Sendable {
             try await offCooperativePool { () throws(LocalClusterError) in try watchdog.cleanUp() }
         }
         if let directory { try await self.remove(directory) }
-        for node in self.nodes { node.reap() }
+        for node in self.nodes { node.server.reap() }
     }
 }

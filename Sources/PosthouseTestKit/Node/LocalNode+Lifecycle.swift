@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CTestKit
-import Synchronization
 
 #if canImport(Glibc)
     internal import Glibc
@@ -57,15 +56,7 @@ extension LocalNode {
                     directory: self.dataDirectory,
                     output: self.logFile
                 ).start()
-                // A former postmaster that nobody asked about is a zombie until now.
-                let former = self.child.withLock { child in
-                    defer { child = process }
-                    return child
-                }
-                if let former {
-                    var status: Int32 = 0
-                    _ = testkit_reap(former, &status)
-                }
+                self.server.started(process)
             }
         }
         if waiting { try await self.waitUntilReady(deadline: deadline, limit: limit) }
@@ -87,7 +78,7 @@ extension LocalNode {
                 return file.phase == "ready" || file.phase == "standby"
             }
             // No file yet, or that of a former life: it may just have begun.
-            if let child = self.child.withLock({ $0 }), self.isAlive(child) { return false }
+            if let child = self.server.pid, self.isAlive(child) { return false }
             throw self.failure(.startFailed, "The server is not running.")
         }
         guard ready else {
@@ -114,7 +105,7 @@ extension LocalNode {
             try await self.resume()
         }
         let gone = try await waitUntil(deadline) { () throws(LocalClusterError) in
-            self.reap()
+            self.server.reap()
             if let file = PostmasterFile(dataDirectory: self.dataDirectory), self.isAlive(file.pid) { return false }
             return try await self.pids().isEmpty
         }
@@ -127,7 +118,7 @@ extension LocalNode {
     public func kill() async throws(LocalClusterError) {
         try await offCooperativePool { [self] () throws(LocalClusterError) in
             try self.processes.kill()
-            self.reap()
+            self.server.reap()
         }
     }
 
@@ -165,18 +156,9 @@ extension LocalNode {
 
     /// Whether a process exists and is more than a zombie.
     func isAlive(_ process: Int32) -> Bool {
-        self.reap()
+        self.server.reap()
         guard let state = ProcessFolder.state(of: process) else { return false }
         return state != "Z" && state != "X"
-    }
-
-    /// Takes note that the postmaster ended, so that no zombie stays.
-    func reap() {
-        self.child.withLock { child in
-            guard let process = child else { return }
-            var status: Int32 = 0
-            if testkit_reap(process, &status) == 1 { child = nil }
-        }
     }
 }
 

@@ -38,11 +38,22 @@ extension LocalNode {
             guard let file = PostmasterFile(dataDirectory: self.dataDirectory), self.isAlive(file.pid) else {
                 throw self.failure(.notRunning, "The server ended before it was promoted.")
             }
-            return file.phase == "ready" && self.role == .primary
+            return file.phase == "ready" && self.role == .primary && self.isInProduction
         }
         guard promoted else {
             throw self.failure(.timedOut, "The node was not promoted within \(limit.inSeconds).")
         }
+    }
+
+    /// Whether the server's control file says that recovery is over. The signal file goes a moment earlier, when the server
+    /// refuses writes still.
+    private var isInProduction: Bool {
+        // `DBState` follows the system identifier and two version numbers; 6 is DB_IN_PRODUCTION (PostgreSQL:
+        // `catalog/pg_control.h`).
+        guard let control = Files.contents(of: "\(self.dataDirectory)/global/pg_control"), control.count > 20 else {
+            return false
+        }
+        return control.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 16, as: Int32.self) } == 6
     }
 
     /// Makes a replica follow another node from now on.

@@ -54,8 +54,7 @@ public final class LocalNode: Sendable {
     let layout: ClusterLayout
     /// Nil in a cluster that outlives the process which made it.
     let reservation: PortReservation?
-    /// The postmaster, if this process started it and has not reaped it yet.
-    let child = Mutex<Int32?>(nil)
+    let server = ServerProcess()
 
     init(name: String, port: Int, reservation: PortReservation?, layout: ClusterLayout) {
         self.name = name

@@ -116,7 +116,7 @@ final class ProxyLoop: @unchecked Sendable {
             self.filler = -1
         }
         if self.fault == .refuse {
-            if self.listener >= 0 { close(self.listener) }
+            if self.listener >= 0 { testkit_stop_listening(self.listener) }
             self.listener = -1
             return nil
         }
@@ -167,7 +167,7 @@ final class ProxyLoop: @unchecked Sendable {
         for connection in self.connections { connection.reset() }
         self.connections = []
         if self.filler >= 0 { close(self.filler) }
-        if self.listener >= 0 { close(self.listener) }
+        if self.listener >= 0 { testkit_stop_listening(self.listener) }
         self.listener = -1
         self.mailbox.shut()
     }

@@ -88,7 +88,7 @@ import Testing
     @Test func aClaimedConnectionIsClosedWhenItsClaimEnds() throws {
         var pool = Script.lone(maximum: 1)
         let slot = try pool.idle(1)[0]
-        #expect(pool.machine.claim(slot))
+        #expect(pool.claim(slot) == .taken)
         #expect(pool.step { $0.close(deadline: nil, now: $1, &$2) } == [])
         #expect(pool.step { $0.claimEnded(slot, .keep, &$2) } == [.close(slot, .poolClosed)])
         #expect(pool.closed(slot) == [.finishClose(stillLeased: 0)])

@@ -117,23 +117,23 @@ import Testing
     @Test func onlyAnIdleConnectionCanBeClaimed() throws {
         var pool = Script.lone(maximum: 2)
         let slot = try pool.leased(1)[0]
-        #expect(!pool.machine.claim(slot))
+        #expect(pool.claim(slot) == .refused)
         pool.release(slot)
         let before = slot
-        #expect(pool.machine.claim(slot))
-        #expect(!pool.machine.claim(slot), "by one at a time")
+        #expect(pool.claim(slot) == .taken)
+        #expect(pool.claim(slot) == .refused, "by one at a time")
         #expect(pool.take().slot == nil, "it is out of the idle ones")
         let waiter = try pool.waiter()
         #expect(pool.step { $0.claimEnded(slot, .keep, &$2) }.served == [waiter])
         pool.release(slot, .closed)
         pool.closed(slot)
-        #expect(!pool.machine.claim(before), "a slot's name dies with its connection")
+        #expect(pool.claim(before) == .refused, "a slot's name dies with its connection")
     }
 
     @Test func aClaimedConnectionThatIsEvictedMakesRoom() throws {
         var pool = Script.lone(maximum: 1)
         let slot = try pool.idle(1)[0]
-        #expect(pool.machine.claim(slot))
+        #expect(pool.claim(slot) == .taken)
         let waiter = try pool.waiter()
         #expect(pool.step { $0.claimEnded(slot, .evict, &$2) } == [.close(slot, .evicted)])
         let connects = pool.closed(slot).connects
@@ -143,7 +143,7 @@ import Testing
     @Test func aClaimedConnectionIsClosedIfItExpiredMeanwhile() throws {
         var pool = Script.lone(maximum: 1)
         let slot = try pool.idle(1)[0]
-        #expect(pool.machine.claim(slot))
+        #expect(pool.claim(slot) == .taken)
         pool.step { $0.expire(0, now: $1, &$2) }
         #expect(pool.step { $0.claimEnded(slot, .keep, &$2) } == [.close(slot, .expired)])
     }

@@ -145,6 +145,12 @@ struct Script {
         step { $0.waiterCancelled(waiter, &$2) }
     }
 
+    enum Claim { case taken, refused }
+
+    mutating func claim(_ slot: SlotID) -> Claim {
+        machine.claim(slot) ? .taken : .refused
+    }
+
     /// Time passes; the alarm rings at the end if it was due.
     @discardableResult
     mutating func advance(_ duration: Duration) -> [Action] {

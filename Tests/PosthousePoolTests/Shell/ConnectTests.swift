@@ -105,13 +105,13 @@ struct ConnectTests {
         let test = try TestPool(2) { $0.acquireTimeout = .seconds(60) }
         // Deaf to cancellation.
         test.strategy.script(.slow)
-        let stuck = try await test.waiter()
+        let first = try await test.waiter()
         try await eventually { test.strategy.counts.opening == 1 }
-        let other = test.holder()
-        _ = try await other.held()
-        // The request that asked takes what comes first.
-        try await other.end()
-        _ = try await stuck.held()
+        // A connect is begun for the next one, and serves whoever came first.
+        let second = test.holder()
+        #expect(try await first.held().number == 2)
+        try await first.end()
+        #expect(try await second.held().number == 2)
         #expect(test.status.connecting == 1)
         test.time.advance(by: .seconds(10))
         try await eventually { test.status.lastConnectError != nil }
@@ -126,7 +126,7 @@ struct ConnectTests {
         try await eventually { test.observer.events.contains(.closed(.late)) }
         #expect(test.strategy.closedNumbers == [1])
         try await third.end()
-        try await stuck.end()
+        try await second.end()
         try await test.expectAtRest()
     }
 

@@ -155,6 +155,7 @@ final class ScriptedStrategy: ConnectionStrategy {
 
     /// What the next connects do; then the default again.
     func script(_ gates: Gate...) { state.withLock { $0.connect += gates } }
+    func clearScript() { state.withLock { $0.connect = [] } }
     func always(_ gate: Gate) { state.withLock { $0.connectDefault = gate } }
     func kill(_ connection: FakeConnection) { kill(connection.number) }
     func kill(_ number: Int) { state.withLock { _ = $0.dead.insert(number) } }

@@ -52,7 +52,9 @@ extension RealServers {
             let servers = try await SharedServers.get()
             let port = servers.primary.port
             let cluster = try PostgresCluster("postgresql://postgres@127.0.0.1:\(port),localhost:\(port)/postgres")
-            for _ in 0..<20 { #expect(try await cluster.write { try await $0.queryValue("SELECT 1", as: Int.self) } == 1) }
+            for _ in 0..<20 {
+                #expect(try await cluster.write { try await $0.queryValue("SELECT 1", as: Int.self) } == 1)
+            }
             try await cluster.ready()
             let snapshot = cluster.snapshot()
             #expect(snapshot.primaries.count == 1)
