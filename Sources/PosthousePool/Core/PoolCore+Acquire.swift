@@ -32,7 +32,8 @@ extension PoolCore {
             switch taken {
             case .grant(let grant, let emptyHanded):
                 if let emptyHanded { openAhead(emptyHanded) }
-                if try accept(grant, since: nil) { return grant }
+                guard let refuse = look(at: grant) else { return grant }
+                try reject(refuse, since: nil)
             case .nothing: return nil
             case .closed: throw closedError(since: nil)
             }
@@ -50,14 +51,19 @@ extension PoolCore {
     nonisolated(nonsending) func wait(for request: AcquireRequest) async throws(PoolError) -> Grant {
         let began = now
         let deadline = request.moment ?? began + configuration.acquireTimeout
-        // Drawn when it first enters the queue: whoever was handed a dead connection comes back to its place.
+        // Drawn when it first enters the queue: whoever was handed a dead connection comes back to its place, in the same
+        // step in which that connection makes room for another.
         var ticket: WaitQueue.Ticket?
+        var reject: Reject?
         while true {
-            if Task.isCancelled { throw cancelledError(since: began) }
+            if Task.isCancelled {
+                if let reject { try self.reject(reject, since: began) }
+                throw cancelledError(since: began)
+            }
             let promise = Promise<Outcome>()
-            switch enter(request, deadline: deadline, ticket: ticket, promise) {
-            case .taken(let grant):
-                if try accept(grant, since: began) { return grant }
+            let grant: Grant
+            switch enter(request, deadline: deadline, ticket: ticket, rejecting: reject, promise) {
+            case .taken(let taken): grant = taken
             case .waiting(let id):
                 ticket = id.ticket
                 let outcome = await withTaskCancellationHandler {
@@ -66,14 +72,16 @@ extension PoolCore {
                     // If the task was cancelled before it got here, this runs first; the promise keeps the outcome.
                     step { $0.machine.waiterCancelled(id, &$1) }
                 }
-                let grant = try grant(from: outcome, since: began)
-                if try accept(grant, since: began) {
-                    observer?.waited(member(of: grant.occupant.slot), for: now - began)
-                    return grant
-                }
+                grant = try self.grant(from: outcome, since: began)
             case .exhausted: throw exhaustedError(since: began)
             case .closed: throw closedError(since: began)
             }
+            guard let refuse = look(at: grant) else {
+                if ticket != nil { observer?.waited(member(of: grant.occupant.slot), for: now - began) }
+                return grant
+            }
+            if refuse.isCancellation { try self.reject(refuse, since: began) }
+            reject = refuse
         }
     }
 
@@ -81,19 +89,24 @@ extension PoolCore {
         _ request: AcquireRequest,
         deadline: Moment,
         ticket: WaitQueue.Ticket?,
+        rejecting reject: Reject?,
         _ promise: Promise<Outcome>
     ) -> Entered {
         let demand = Demand(request)
         let holder = Self.currentTask
         let now = now
         return step { state, actions in
-            if state.machine.isClosing { return .closed }
+            if state.machine.isClosing {
+                if let reject { state.machine.rejected(reject, now: now, &actions) }
+                return .closed
+            }
             let entry = state.machine.enter(
                 demand,
                 affinity: request.affinity,
                 holder: holder,
                 deadline: deadline,
                 ticket: ticket,
+                rejecting: reject,
                 now: now,
                 &actions
             )
@@ -124,23 +137,22 @@ extension PoolCore {
         }
     }
 
-    /// Whether the connection may be handed out; if not, the pool has it back.
-    ///
-    /// - Throws: `cancelled` if the strategy's check said so.
-    private func accept(_ grant: Grant, since began: Moment?) throws(PoolError) -> Bool {
+    /// Whether the connection may be handed out: `nil` if so. If not, nobody holds it any more, and the pool is to be told.
+    private func look(at grant: Grant) -> Reject? {
         let slot = grant.occupant.slot
         let condition = grant.occupant.condition
-        if case .usable = condition {
-            // Fenced or terminated since it was granted: its permit would never be valid.
-            if slot.fence.word.load(ordering: .acquiring) == grant.fence { return true }
-            if let error = giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
-            return false
-        }
-        guard slot.endLease(expected: grant.epoch) else { return false }
+        // Fenced or terminated since it was granted: its permit would never be valid.
+        let isFenced = slot.fence.word.load(ordering: .acquiring) != grant.fence
+        if case .usable = condition, !isFenced { return nil }
+        _ = slot.endLease(expected: grant.epoch)
+        return Reject(id: slot.id, condition: condition)
+    }
+
+    /// - Throws: `cancelled` if the strategy's check said so.
+    private func reject(_ reject: Reject, since began: Moment?) throws(PoolError) {
         let now = now
-        step { $0.machine.rejected(slot.id, condition, now: now, &$1) }
-        if case .invalid(isCancellation: true) = condition { throw cancelledError(since: began) }
-        return false
+        step { $0.machine.rejected(reject, now: now, &$1) }
+        if reject.isCancellation { throw cancelledError(since: began) }
     }
 
     /// Ends a lease. One lock, no allocation, no clock, unless somebody waits or the connection is not kept.

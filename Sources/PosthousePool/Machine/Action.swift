@@ -59,6 +59,14 @@ enum Condition: Equatable {
     case invalid(isCancellation: Bool)
 }
 
+/// A connection that was leased for a request and is not fit to be handed out. If it is usable nevertheless, it was fenced.
+struct Reject: Equatable {
+    let id: SlotID
+    let condition: Condition
+
+    var isCancellation: Bool { condition == .invalid(isCancellation: true) }
+}
+
 /// What a request wants, as far as the choice of a member goes. Requests with the same demand wait in one line.
 struct Demand: Hashable {
     var wants: ServiceClass

@@ -17,12 +17,17 @@ extension Machine {
         }
     }
 
-    /// A connection was not fit to be handed out. If it was new, there is a pause before the next connect: a strategy that
-    /// never opens anything usable would be called in a tight loop otherwise.
-    mutating func rejected(_ id: SlotID, _ condition: Condition, now: Moment, _ actions: inout [Action]) {
-        guard holds(id, .leased) else { return }
-        if condition != .usable, tables[id.member][id.index].isFresh { backOff(id.member, now: now, &actions) }
-        returned(id, condition, &actions)
+    /// A connection was not fit to be handed out, and the request it was for is over.
+    mutating func rejected(_ reject: Reject, now: Moment, _ actions: inout [Action]) {
+        pauseIfFresh(reject, now: now, &actions)
+        returned(reject.id, reject.condition, &actions)
+    }
+
+    /// If the connection was new, there is a pause before the next connect: a strategy that never opens anything usable
+    /// would be called in a tight loop otherwise.
+    mutating func pauseIfFresh(_ reject: Reject, now: Moment, _ actions: inout [Action]) {
+        guard holds(reject.id, .leased), reject.condition != .usable else { return }
+        if tables[reject.id.member][reject.id.index].isFresh { backOff(reject.id.member, now: now, &actions) }
     }
 
     /// The connection is held out of the idle ones. Returns `false` if it is not idle.

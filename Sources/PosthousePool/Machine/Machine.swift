@@ -119,9 +119,13 @@ extension Machine {
         holder: UInt = 0,
         deadline: Moment,
         ticket: WaitQueue.Ticket? = nil,
+        rejecting reject: Reject? = nil,
         now: Moment,
         _ actions: inout [Action]
     ) -> Entry {
+        if let reject { pauseIfFresh(reject, now: now, &actions) }
+        // Only now: the connect that may follow goes to whoever is first in the queue then.
+        defer { if let reject { returned(reject.id, reject.condition, &actions) } }
         var emptyHanded: Int?
         if let slot = takeIdle(demand, affinity: affinity, holder: holder, emptyHanded: &emptyHanded) {
             if let emptyHanded { openAhead(emptyHanded, now: now, &actions) }

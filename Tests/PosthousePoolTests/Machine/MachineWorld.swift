@@ -159,7 +159,12 @@ struct MachineWorld {
         if let emptyHanded { step { machine, now, actions in machine.openAhead(emptyHanded, now: now, &actions) } }
     }
 
-    private mutating func wait(_ demand: Demand, for timeout: Duration, ticket: WaitQueue.Ticket? = nil) {
+    private mutating func wait(
+        _ demand: Demand,
+        for timeout: Duration,
+        ticket: WaitQueue.Ticket? = nil,
+        rejecting reject: Reject? = nil
+    ) {
         guard !machine.isClosing else { return }
         let deadline = now + timeout
         var entered: Machine.Entry?
@@ -169,7 +174,14 @@ struct MachineWorld {
                 if world.waiting.updateValue(demand, forKey: id) != nil { world.fail("a ticket used twice") }
             }
         }) { machine, now, actions in
-            entered = machine.enter(demand, deadline: deadline, ticket: ticket, now: now, &actions)
+            entered = machine.enter(
+                demand,
+                deadline: deadline,
+                ticket: ticket,
+                rejecting: reject,
+                now: now,
+                &actions
+            )
         }
         if case .taken(let id)? = entered { lease(id, to: nil, demand) }
         if case .exhausted? = entered, ticket != nil { fail("a request that came back was turned away") }
@@ -189,11 +201,17 @@ struct MachineWorld {
         }
         guard let waiter = granted.removeValue(forKey: id) else { return }
         connections[id] = .open
-        step { machine, now, actions in machine.rejected(id, .closed, now: now, &actions) }
+        let reject = Reject(id: id, condition: .closed)
+        // Some are cancelled meanwhile, and come back no more.
+        if second % 5 == 0 || machine.isClosing {
+            step { machine, now, actions in machine.rejected(reject, now: now, &actions) }
+            return
+        }
         wait(
             Self.demands[Int(second) % Self.demands.count],
             for: .milliseconds(Int(second % 4000)),
-            ticket: waiter.ticket
+            ticket: waiter.ticket,
+            rejecting: reject
         )
     }
 

@@ -92,10 +92,12 @@ import Testing
         let first = try pool.waiter()
         let second = try pool.waiter()
         #expect(pool.release(slots[0]).served == [first])
-        pool.step { $0.rejected(slots[0], .closed, now: $1, &$2) }
-        let back = pool.request(ticket: first.ticket).entry
-        #expect(pool.release(slots[1]).served.map(\.ticket) == [first.ticket])
-        guard case .waiting = back else { throw Disappointment("it does not wait again", #_sourceLocation) }
+        let reject = Reject(id: slots[0], condition: .closed)
+        let (entry, actions) = pool.request(ticket: first.ticket, rejecting: reject)
+        guard case .waiting = entry else { throw Disappointment("it does not wait again", #_sourceLocation) }
+        #expect(actions == [.close(slots[0], .reportedClosed)])
+        let connects = pool.closed(slots[0]).connects
+        #expect(pool.connected(connects[0]).served.map(\.ticket) == [first.ticket])
         #expect(pool.cancel(second).refused == [second])
     }
 

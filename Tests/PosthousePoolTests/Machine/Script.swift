@@ -70,11 +70,20 @@ struct Script {
         _ demand: Demand = Demand(wants: .all),
         patience: Duration = .seconds(5),
         holder: UInt = 0,
-        ticket: WaitQueue.Ticket? = nil
+        ticket: WaitQueue.Ticket? = nil,
+        rejecting reject: Reject? = nil
     ) -> (entry: Machine.Entry, actions: [Action]) {
         var entry = Machine.Entry.exhausted
         let actions = step {
-            entry = $0.enter(demand, holder: holder, deadline: $1 + patience, ticket: ticket, now: $1, &$2)
+            entry = $0.enter(
+                demand,
+                holder: holder,
+                deadline: $1 + patience,
+                ticket: ticket,
+                rejecting: reject,
+                now: $1,
+                &$2
+            )
         }
         return (entry, actions)
     }
@@ -101,15 +110,16 @@ struct Script {
         return (slot, emptyHanded)
     }
 
-    /// Opens connections and leases them.
+    /// Leases connections, and opens them if none rests.
     mutating func leased(_ count: Int, _ demand: Demand = Demand(wants: .all)) throws -> [SlotID] {
         try (0..<count).map { _ in
-            var connects = request(demand).actions.connects
-            var granted: [SlotID] = []
-            while granted.isEmpty, let connect = connects.popLast() {
-                granted = step { _ = $0.connected(connect, affinity: 0, now: $1, &$2) }.granted
+            let (entry, actions) = request(demand)
+            if case .taken(let slot) = entry { return slot }
+            for connect in actions.connects {
+                let granted = step { _ = $0.connected(connect, affinity: 0, now: $1, &$2) }.granted
+                if let slot = granted.first { return slot }
             }
-            return try granted.first ?? { throw Disappointment("no connection was opened", #_sourceLocation) }()
+            throw Disappointment("no connection was opened", #_sourceLocation)
         }
     }
 
