@@ -30,4 +30,16 @@ final class ManualExecutor: TaskExecutor {
     ) -> Task<Success, any Error> {
         Task(executorPreference: self) { try await body() }
     }
+
+    /// Runs what becomes ready until the task has ended.
+    func value<Success: Sendable>(of task: Task<Success, any Error>) async throws -> Success {
+        let runner = Task {
+            while !Task.isCancelled {
+                run()
+                try? await Task.sleep(for: .milliseconds(1))
+            }
+        }
+        defer { runner.cancel() }
+        return try await task.value
+    }
 }
