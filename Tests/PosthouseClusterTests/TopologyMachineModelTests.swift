@@ -49,7 +49,17 @@ import Testing
         if !holds { Issue.record("seed \(seed), step \(step): \(promise())") }
     }
 
-    private func check(_ machine: TopologyMachine, _ served: [ServiceClass], seed: UInt64, step: Int) {
+    /// - Parameter open: Hosts whose leases of before may still send.
+    private func check(_ machine: TopologyMachine, _ served: [ServiceClass], _ open: [Bool], seed: UInt64, step: Int) {
+        for (index, host) in machine.hosts.enumerated() {
+            guard open[index], let report = host.report, !report.isInRecovery else { continue }
+            let isOurs = report.systemIdentifier == machine.systemIdentifier
+            expect(isOurs, "leases on a foreign server may send", seed, step)
+            expect(report.timeline == machine.highestTimeline, "leases on a stale primary may send", seed, step)
+            // Another name of the primary leads to the primary.
+            let isReplaced = machine.primary != nil && machine.primary != index && !host.isAlias
+            expect(!isReplaced, "leases on a replaced primary may send", seed, step)
+        }
         let writers = served.indices.filter { served[$0].contains(.primary) }
         expect(writers.count <= 1, "two hosts in the write set", seed, step)
         for (index, host) in machine.hosts.enumerated() {
@@ -72,6 +82,9 @@ import Testing
         if count > 2 && Bool.random(using: &random) { servers[count - 1].system = 666 }
         var machine = TopologyMachine(labels: (0..<count).map { "db\($0):5432" })
         var served = [ServiceClass](repeating: [], count: count)
+        var open = [Bool](repeating: false, count: count)
+        var isGraceOver = false
+        var heard: Set<Int> = []
         var highest: [UInt64: UInt32] = [:]
         var now = ContinuousClock.now
 
@@ -100,9 +113,15 @@ import Testing
             case 3: event = .suspected(host: host, .connectionLost)
             case 4: event = .failed(host: host, HostFailure(.local, reason: "EMFILE"), fresh: true)
             case 5: event = .failed(host: host, HostFailure(.busy, reason: "53300"), fresh: true)
+            case 6 where Int.random(in: 0..<20, using: &random) == 0:
+                event = .graceEnded
+                isGraceOver = true
+            case 7 where Int.random(in: 0..<10, using: &random) == 0:
+                // The address leads elsewhere for a moment.
+                event = .glimpsed(host: host, servers[Int.random(in: 0..<count, using: &random)].report)
             default:
                 if servers[host].isAnswering {
-                    event = .reported(host: host, servers[host].report)
+                    event = .reported(host: host, servers[host].report, asked: now)
                 } else {
                     let kinds: [HostFailure.Kind] = [
                         .refused, .timedOut, .unreachable, .lost, .starting, .misconfigured, .garbage,
@@ -112,17 +131,28 @@ import Testing
                     event = .failed(host: host, HostFailure(kind, reason: "\(kind)"), fresh: fresh)
                 }
             }
+            switch event {
+            case .failed(_, let failure, _) where failure.kind == .local: break
+            case .reported, .failed: heard.insert(host)
+            default: break
+            }
             now += .milliseconds(Int.random(in: 0...500, using: &random))
             for action in machine.handle(event, now: now) {
                 switch action {
-                case .serve(let host, let services): served[host] = services
-                case .fence(let host): served[host] = []
+                case .serve(let host, let services):
+                    served[host] = services
+                    if !services.isEmpty { open[host] = true }
+                case .fence(let host):
+                    served[host] = []
+                    open[host] = false
                 default: break
                 }
                 let writers = served.count { $0.contains(.primary) }
                 expect(writers <= 1, "two writers between two actions", seed, step)
             }
-            check(machine, served, seed: seed, step: step)
+            check(machine, served, open, seed: seed, step: step)
+            let mayElect = isGraceOver || heard.count == count
+            expect(machine.primary == nil || mayElect, "a primary before all were heard of", seed, step)
             if let system = machine.systemIdentifier, let timeline = machine.highestTimeline {
                 expect(timeline >= highest[system] ?? 0, "the timeline went back", seed, step)
                 highest[system] = timeline
@@ -140,7 +170,9 @@ import Testing
         let top = writers.map { servers[$0].timeline }.max() ?? 0
         let leaders = writers.filter { servers[$0].timeline == top }
         for _ in 0..<2 {
-            for host in 0..<count { _ = machine.handle(.reported(host: host, servers[host].report), now: now) }
+            for host in 0..<count {
+                _ = machine.handle(.reported(host: host, servers[host].report, asked: now), now: now)
+            }
         }
         if leaders.count == 1, top == machine.highestTimeline {
             expect(machine.primary == leaders[0], "the only possible primary is not used", seed, 300)

@@ -26,7 +26,7 @@ import Testing
     @discardableResult
     private func report(_ machine: inout TopologyMachine, _ host: Int, _ report: HostReport) -> [TopologyMachine.Action]
     {
-        machine.handle(.reported(host: host, report), now: start)
+        machine.handle(.reported(host: host, report, asked: start), now: start)
     }
 
     @discardableResult
@@ -51,6 +51,8 @@ import Testing
     @Test func theFirstPrimaryEndsTheHunt() {
         var machine = cluster()
         #expect(machine.isHunting)
+        report(&machine, 1, replica())
+        report(&machine, 2, replica())
         let actions = report(&machine, 0, primary())
         #expect(actions.contains(.serve(host: 0, .primary)))
         #expect(actions.contains(.hunt(false)))
@@ -116,18 +118,158 @@ import Testing
         #expect(machine.hosts[0].state == .up)
     }
 
+    // MARK: The first election
+
+    @Test func theFirstPrimaryIsElectedWhenAllHostsWereHeardOf() {
+        var machine = cluster()
+        let actions = report(&machine, 0, primary(timeline: 1))
+        #expect(actions.contains(.beginGrace))
+        #expect(machine.primary == nil)
+        #expect(machine.hosts[0].state == .up)
+        #expect(machine.hosts[0].reason == "waiting for the first answers of the other hosts")
+        #expect(!report(&machine, 1, primary(timeline: 2)).contains(.beginGrace), "once")
+        #expect(machine.primary == nil)
+        fail(&machine, 2, .refused)
+        #expect(services(machine) == [[], .primary, []], "the stale one that answered first never served")
+        #expect(machine.hosts[0].state == .quarantined)
+    }
+
+    @Test func aHostThatDoesNotAnswerHoldsTheFirstElectionUpForTheGraceOnly() {
+        var machine = cluster()
+        report(&machine, 0, primary())
+        let actions = machine.handle(.graceEnded, now: start)
+        #expect(actions.contains(.serve(host: 0, .primary)))
+        #expect(machine.primary == 0)
+    }
+
+    @Test func laterElectionsWaitForNobody() {
+        var machine = healthy()
+        fail(&machine, 0, .refused)
+        #expect(report(&machine, 1, primary(timeline: 2)).contains(.serve(host: 1, .primary)))
+    }
+
     @Test func aForeignClusterGetsNothingEvenIfItAnswersFirst() {
         var machine = cluster()
         report(&machine, 0, primary(timeline: 9, system: 666))
-        #expect(machine.primary == 0)
         report(&machine, 1, replica())
-        #expect(machine.primary == 0, "one against one: the first listed stays")
-        let actions = report(&machine, 2, primary())
-        #expect(actions.contains(.fence(host: 0)))
+        #expect(machine.primary == nil)
+        report(&machine, 2, primary())
         #expect(machine.primary == 2)
         #expect(machine.systemIdentifier == 7)
         #expect(machine.hosts[0].reason?.contains("another cluster") == true)
     }
+
+    @Test func aStrangerThatComesLaterDoesNotTakeTheClusterOver() {
+        var machine = cluster(2)
+        fail(&machine, 0, .refused)
+        report(&machine, 1, primary())
+        #expect(machine.primary == 1)
+        // As when a container lost its volume, and made a new database.
+        let actions = report(&machine, 0, primary(timeline: 1, system: 666, run: 900))
+        #expect(machine.primary == 1)
+        #expect(machine.systemIdentifier == 7)
+        #expect(actions.contains(.fence(host: 0)))
+    }
+
+    @Test func aStrangerDoesNotWinByATieEither() {
+        var machine = cluster(2)
+        report(&machine, 1, primary())
+        _ = machine.handle(.graceEnded, now: start)
+        #expect(machine.primary == 1)
+        report(&machine, 0, primary(timeline: 1, system: 666, run: 900))
+        #expect(machine.primary == 1)
+    }
+
+    @Test func aTimelineIsRememberedThoughItsSystemWasUnknown() {
+        var machine = cluster(2)
+        report(&machine, 0, primary(timeline: 5, system: nil))
+        report(&machine, 1, primary(timeline: 4))
+        #expect(machine.highestTimeline == 5)
+        #expect(machine.primary == 0)
+        #expect(machine.hosts[1].state == .quarantined)
+    }
+
+    // MARK: Fencing
+
+    @Test(arguments: [HostFailure.Kind.refused, .starting, .timedOut])
+    func whoeverIsOutIsFencedWhenItsSuccessorIsElected(kind: HostFailure.Kind) {
+        var machine = healthy()
+        fail(&machine, 0, kind)
+        let out = fail(&machine, 0, kind)
+        #expect(machine.primary == nil)
+        #expect(!out.contains(.fence(host: 0)), "it may come back as it was")
+        let state = machine.hosts[0].state
+        let actions = report(&machine, 1, primary(timeline: 2, run: 200))
+        #expect(actions.firstIndex(of: .fence(host: 0))! < actions.firstIndex(of: .serve(host: 1, .primary))!)
+        #expect(machine.hosts[0].state == state)
+        #expect(!report(&machine, 1, primary(timeline: 2, run: 200)).contains(.fence(host: 0)), "once")
+    }
+
+    @Test func withoutTimelinesTheReplacedPrimaryIsFencedToo() {
+        var machine = cluster(2)
+        report(&machine, 0, primary(timeline: nil, system: nil))
+        report(&machine, 1, replica(timeline: nil, system: nil))
+        fail(&machine, 0, .refused)
+        let actions = report(&machine, 1, primary(timeline: nil, system: nil, run: 200))
+        #expect(actions.contains(.fence(host: 0)))
+        #expect(machine.primary == 1)
+    }
+
+    @Test func aNewRunOfAPrimaryVoidsItsLeasesAndServesAgain() {
+        var machine = healthy()
+        let actions = report(&machine, 0, primary(run: 101))
+        #expect(actions.firstIndex(of: .fence(host: 0))! < actions.firstIndex(of: .serve(host: 0, .primary))!)
+    }
+
+    @Test func aReplicaThatWasGoneVoidsItsLeases() {
+        var machine = healthy()
+        fail(&machine, 1, .timedOut, fresh: false)
+        fail(&machine, 1, .timedOut)
+        let actions = report(&machine, 1, replica(run: 201))
+        #expect(actions.firstIndex(of: .fence(host: 1))! < actions.firstIndex(of: .serve(host: 1, .replica))!)
+    }
+
+    @Test func anotherServerBehindTheAddressIsEvidenceThoughTheOldOneAnswers() {
+        var machine = healthy()
+        let actions = machine.handle(.glimpsed(host: 0, primary(timeline: 2, run: 900)), now: start)
+        #expect(actions.contains(.fence(host: 0)))
+        #expect(actions.contains(.renew(host: 0)))
+        #expect(actions.contains(.check(host: 0)))
+        // The old session still answers; the new one will tell.
+        #expect(report(&machine, 0, primary(run: 100)).contains(.renew(host: 0)))
+        #expect(machine.primary == nil)
+        report(&machine, 0, primary(timeline: 2, run: 900))
+        #expect(machine.primary == 0)
+    }
+
+    @Test func anAnswerFromBeforeTheOutageProvesNothing() {
+        var machine = healthy()
+        _ = machine.handle(
+            .failed(host: 0, HostFailure(.refused, reason: "gone"), fresh: true),
+            now: start + .seconds(2)
+        )
+        let late = TopologyMachine.Event.reported(host: 0, primary(), asked: start + .seconds(1))
+        #expect(machine.handle(late, now: start + .seconds(3)).contains(.check(host: 0)))
+        #expect(machine.primary == nil)
+        #expect(machine.isHunting)
+        _ = machine.handle(.reported(host: 0, primary(), asked: start + .seconds(3)), now: start + .seconds(3))
+        #expect(machine.primary == 0)
+    }
+
+    @Test func oneServerUnderTwoNamesIsOnePrimary() {
+        var machine = cluster(2)
+        report(&machine, 0, primary())
+        let actions = report(&machine, 1, primary())
+        #expect(!actions.contains(.fence(host: 1)))
+        #expect(services(machine) == [.primary, []])
+        #expect(machine.hosts.map(\.state) == [.up, .up])
+        #expect(machine.hosts[1].reason == "the same server as db1:5432")
+        #expect(ReadinessCount(of: machine.hosts).isComplete)
+        fail(&machine, 0, .refused)
+        #expect(services(machine) == [[], .primary], "one name is as good as the other")
+    }
+
+    // MARK: The rest
 
     @Test func aForeignTimelineDoesNotCount() {
         var machine = healthy()
@@ -254,7 +396,7 @@ import Testing
     }
 
     @Test func refusedFunctionsNeverQuarantineALonePrimary() {
-        var machine = cluster()
+        var machine = cluster(2)
         report(&machine, 0, primary(timeline: nil, system: nil))
         report(&machine, 1, replica(timeline: nil, system: nil))
         #expect(machine.primary == 0)
@@ -265,7 +407,7 @@ import Testing
         var machine = healthy()
         _ = machine.handle(.failed(host: 0, HostFailure(.refused, reason: "gone"), fresh: true), now: start)
         let actions = machine.handle(
-            .reported(host: 1, primary(timeline: 2, run: 200)),
+            .reported(host: 1, primary(timeline: 2, run: 200), asked: start),
             now: start + .milliseconds(700)
         )
         let elected = actions.contains { action in

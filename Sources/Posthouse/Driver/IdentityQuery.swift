@@ -72,7 +72,12 @@ extension HostReport {
             timeline: row.2.flatMap(UInt32.init(exactly:)),
             incarnation: row.5,
             position: row.3.flatMap(UInt64.init(exactly:)),
-            replayAge: row.0 ? row.4.map { .seconds($0) } : nil
+            replayAge: row.0 ? row.4.flatMap(Self.duration) : nil
         )
+    }
+
+    /// Nil for what is no time at all: whatever the server says, it must not end this process.
+    private static func duration(_ seconds: Double) -> Duration? {
+        abs(seconds) < 1e9 ? .seconds(seconds) : nil
     }
 }

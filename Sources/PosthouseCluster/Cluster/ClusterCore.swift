@@ -100,7 +100,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 await watch.run { watch in links[0].core?.listen(to: &watch) ?? false }
             }
         )
-        state.withLock { $0.tasks = tasks }
+        state.withLock { $0.tasks += tasks }
     }
 
     // MARK: - Evidence
@@ -109,7 +109,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         switch check.outcome {
         case .success(let report):
             state.withLock { $0.stopwatches[host].record(check.responseTime) }
-            post(.reported(host: host, report))
+            post(.reported(host: host, report, asked: check.began))
         case .failure(let failure):
             post(.failed(host: host, failure, fresh: check.fresh))
         }
@@ -123,16 +123,22 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     }
 
     /// Whether a new pool connection reached the server that the monitor speaks for; if so its report is evidence too.
-    func admit(_ report: HostReport, to host: Int) throws(HostFailure) {
+    func admit(_ report: HostReport, to host: Int, asked: ContinuousClock.Instant) throws(HostFailure) {
         let known = state.withLock { $0.machine.hosts[host].report }
-        if let known, let ours = known.incarnation, let theirs = report.incarnation, ours != theirs {
-            post(.suspected(host: host, .connectionLost))
-            throw HostFailure(
-                .unreachable,
-                reason: "the address answered with another server than the one last checked; it is checked anew"
-            )
+        guard let known, let ours = known.incarnation, let theirs = report.incarnation, ours != theirs else {
+            return post(.reported(host: host, report, asked: asked))
         }
-        post(.reported(host: host, report))
+        // Several replicas may share an address.
+        if known.isInRecovery, report.isInRecovery, known.systemIdentifier == report.systemIdentifier,
+            known.timeline == report.timeline
+        {
+            return
+        }
+        post(.glimpsed(host: host, report))
+        throw HostFailure(
+            .unreachable,
+            reason: "the address answered with another server than the one last checked; it is checked anew"
+        )
     }
 
     func suspect(_ host: Int, _ evidence: PassiveEvidence) {
@@ -173,8 +179,24 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         case .fence(let host): group.fence(members[host])
         case .expire(let host): group.expire(members[host])
         case .check(let host): monitors[host].checkNow()
+        case .renew(let host): monitors[host].renew()
+        case .beginGrace: beginGrace()
         case .hunt(let hunts): for monitor in monitors { monitor.hunt(hunts) }
         case .emit(let event): events.send(event)
+        }
+    }
+
+    /// How long the first election waits for hosts that do not answer.
+    static var electionGrace: Duration { .milliseconds(500) }
+
+    private func beginGrace() {
+        let end = clock.now + min(Self.electionGrace, configuration.refreshTimeout)
+        let task = Task(name: "posthouse election", executorPreference: clock.executor) { [weak self, clock] in
+            guard (try? await clock.sleep(until: end)) != nil else { return }
+            self?.post(.graceEnded)
+        }
+        state.withLock { state in
+            if state.isStopped { task.cancel() } else { state.tasks.append(task) }
         }
     }
 

@@ -42,8 +42,9 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
             )
             do {
                 // Behind one name there may be another server than the one that was checked.
+                let asked = clock.now
                 let report = try await driver.probe(connection, deadline: deadline)
-                try link.core?.admit(report, to: link.host)
+                try link.core?.admit(report, to: link.host, asked: asked)
                 return connection
             } catch {
                 driver.close(connection)

@@ -4,6 +4,7 @@
 struct ReadinessCount: Sendable, Hashable {
     var primaries = 0
     var replicas = 0
+    var aliases = 0
     var hosts = 0
 
     init(of hosts: [HostRecord]) {
@@ -11,8 +12,9 @@ struct ReadinessCount: Sendable, Hashable {
         for host in hosts {
             if host.serves.contains(.primary) { primaries += 1 }
             if host.serves.contains(.replica) { replicas += 1 }
+            if host.isAlias { aliases += 1 }
         }
     }
 
-    var isComplete: Bool { primaries + replicas == hosts }
+    var isComplete: Bool { primaries + replicas + aliases == hosts }
 }

@@ -26,6 +26,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private let observer: any ConnectionObserver
     private let bell = Doorbell()
     private let schedule: Mutex<CheckSchedule>
+    private let wantsNewSession = Atomic(false)
     private let random: @Sendable () -> Double
 
     init(
@@ -52,6 +53,11 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     /// Asks for a check as soon as the least gap allows.
     func checkNow() {
         bell.ring()
+    }
+
+    /// The next check opens a session: behind the address there may be another server than the one that this session reaches.
+    func renew() {
+        wantsNewSession.store(true, ordering: .relaxed)
     }
 
     func hunt(_ hunts: Bool) {
@@ -95,6 +101,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private func check(_ session: inout Driver.Connection?) async -> Check {
         let began = clock.now
         let deadline = began + timeout
+        if wantsNewSession.exchange(false, ordering: .relaxed), let old = session.take() { driver.close(old) }
         let fresh = session == nil
         do {
             let connection: Driver.Connection

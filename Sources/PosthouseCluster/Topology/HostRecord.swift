@@ -20,8 +20,13 @@ struct HostRecord: Sendable {
     var outage: HostState?
     /// Whether ``report`` still speaks for the host.
     var isAnswering = false
+    /// When it failed last.
+    var failedAt: ContinuousClock.Instant?
     /// Whether a check was asked for and has not ended.
     var isSuspected = false
+
+    /// Whether anything is known of it, good or bad.
+    var isHeard: Bool { report != nil || failure != nil }
 
     // The verdict.
 
@@ -29,6 +34,10 @@ struct HostRecord: Sendable {
     var role = HostRole.unknown
     var reason: String?
     var serves: ServiceClass = []
+    /// The permits of its leases are void, and it has served nothing since.
+    var isFenced = false
+    /// The primary under another name: it is served under that.
+    var isAlias = false
 
     init(label: String) {
         self.label = label

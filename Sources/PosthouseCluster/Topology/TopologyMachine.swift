@@ -20,15 +20,21 @@ extension ServiceClass {
 /// 3. A quarantined, down, starting, frozen, misconfigured or unknown host serves nothing.
 /// 4. A host of another system serves nothing.
 /// 5. Suspicion alone changes no state and no service.
+/// 6. Whoever claimed to be the primary and is replaced, or is on a lower timeline, is fenced, whatever else is known of it.
+/// 7. The first primary is elected when every host was heard of, or the grace for that is over.
 struct TopologyMachine: Sendable {
     /// What was seen.
     enum Event: Sendable, Hashable {
-        /// The host answered a check.
-        case reported(host: Int, HostReport)
+        /// The host answered what it was asked at this time.
+        case reported(host: Int, HostReport, asked: ContinuousClock.Instant)
+        /// A new connection to the host's address reached another server than the checks do.
+        case glimpsed(host: Int, HostReport)
         /// A check failed; `fresh` tells that it ran on a connection opened for it.
         case failed(host: Int, HostFailure, fresh: Bool)
         /// A connection noticed something that calls for a check.
         case suspected(host: Int, PassiveEvidence)
+        /// The time is over that the first election gives to hosts that were not heard of.
+        case graceEnded
     }
 
     /// What to do about it, in this order.
@@ -41,6 +47,10 @@ struct TopologyMachine: Sendable {
         case expire(host: Int)
         /// Check the host now.
         case check(host: Int)
+        /// The next check is to open a session of its own.
+        case renew(host: Int)
+        /// Hosts that were not heard of hold the first election up: for so long only.
+        case beginGrace
         /// The primary is missing or in doubt: check all hosts quickly. Or it is not any more.
         case hunt(Bool)
         /// Tell the subscribers.
@@ -51,6 +61,10 @@ struct TopologyMachine: Sendable {
     /// The elected primary's index.
     private(set) var primary: Int?
     private(set) var isHunting = true
+    /// A process that has just started knows nothing: the first server to claim that it is the primary may be a stale one,
+    /// or a stranger. Once there was a primary, a better one is told by its timeline.
+    private enum Election { case untried, inGrace, open }
+    private var election = Election.untried
     /// The cluster's identity: plurality of the hosts until more than half of them agree, then fixed.
     private(set) var systemIdentifier: UInt64?
     private var identityIsFixed = false
@@ -72,8 +86,12 @@ struct TopologyMachine: Sendable {
     mutating func handle(_ event: Event, now: ContinuousClock.Instant) -> [Action] {
         var actions: [Action] = []
         switch event {
-        case .reported(let host, let report):
-            take(report, of: host, now: now, into: &actions)
+        case .reported(let host, let report, let asked):
+            take(report, of: host, asked: asked, now: now, into: &actions)
+        case .glimpsed(let host, let report):
+            glimpse(report, of: host, now: now, into: &actions)
+        case .graceEnded:
+            election = .open
         case .failed(let host, let failure, let fresh):
             take(failure, of: host, fresh: fresh, now: now, into: &actions)
         case .suspected(let host, let evidence):
@@ -90,17 +108,23 @@ extension TopologyMachine {
     private mutating func take(
         _ report: HostReport,
         of host: Int,
+        asked: ContinuousClock.Instant,
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
+        // What was asked before a host was proven to be out is no proof that it is back.
+        if hosts[host].outage != nil, let failedAt = hosts[host].failedAt, asked < failedAt {
+            return suspect(host, .silence, now: now, into: &actions)
+        }
         var report = report
-        if let before = hosts[host].report, let run = report.incarnation, before.incarnation == run {
-            // Within one run recovery only ends and timelines only grow: whatever says otherwise was overtaken.
-            if !before.isInRecovery && report.isInRecovery { return }
-            if let old = before.timeline, let new = report.timeline { report.timeline = max(old, new) }
-        } else if let before = hosts[host].report, before.incarnation != nil, report.incarnation != nil {
-            actions.append(.expire(host: host))
-            actions.append(.emit(ClusterEvent(host: hosts[host].label, kind: .restarted, at: now)))
+        if let before = hosts[host].report, let run = report.incarnation, let former = before.incarnation {
+            if run == former {
+                // Within one run recovery only ends and timelines only grow: whatever says otherwise was overtaken.
+                if !before.isInRecovery && report.isInRecovery { return }
+                if let old = before.timeline, let new = report.timeline { report.timeline = max(old, new) }
+            } else {
+                beginRun(of: host, after: before, now: now, into: &actions)
+            }
         }
         hosts[host].report = report
         hosts[host].reportedAt = now
@@ -109,11 +133,48 @@ extension TopologyMachine {
         hosts[host].isAnswering = true
         hosts[host].failure = nil
         hosts[host].outage = nil
-        settleIdentity()
-        if let timeline = report.timeline {
-            let system = report.systemIdentifier ?? systemIdentifier
-            highestTimelines[system] = max(highestTimelines[system] ?? 0, timeline)
+        note(report)
+    }
+
+    /// Another server run answers. The sessions of a replica's former run may live on, if several share the address; those
+    /// of a former primary, or of a server that was gone meanwhile, are dead or in the wrong place.
+    private mutating func beginRun(
+        of host: Int,
+        after before: HostReport,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        if before.isInRecovery && hosts[host].outage == nil {
+            actions.append(.expire(host: host))
+        } else {
+            actions.append(.fence(host: host))
+            hosts[host].serves = []
         }
+        actions.append(.emit(ClusterEvent(host: hosts[host].label, kind: .restarted, at: now)))
+    }
+
+    private mutating func glimpse(
+        _ report: HostReport,
+        of host: Int,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        if hosts[host].outage != nil {
+            // No session of ours speaks for the former server.
+            take(report, of: host, asked: now, now: now, into: &actions)
+        } else {
+            note(report)
+            suspect(host, .connectionLost, now: now, into: &actions)
+        }
+        actions.append(.renew(host: host))
+    }
+
+    /// What a report tells of the cluster.
+    private mutating func note(_ report: HostReport) {
+        settleIdentity()
+        guard let timeline = report.timeline else { return }
+        let system = report.systemIdentifier ?? systemIdentifier
+        highestTimelines[system] = max(highestTimelines[system] ?? 0, timeline)
     }
 
     private mutating func take(
@@ -123,6 +184,7 @@ extension TopologyMachine {
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
+        if failure.kind != .local { hosts[host].failedAt = now }
         switch failure.kind {
         case .local:
             return
@@ -172,22 +234,26 @@ extension TopologyMachine {
         actions.append(.check(host: host))
     }
 
-    /// Counts which system the hosts belong to. Never waits: the first answer decides until a better count corrects it.
+    /// Counts which system the hosts belong to. The present answer stays unless another has more hosts, and for good once
+    /// more than half of the hosts agree, or once all were heard of and there is a primary.
     private mutating func settleIdentity() {
         guard !identityIsFixed else { return }
         var counts: [UInt64: Int] = [:]
-        var best: (identifier: UInt64, count: Int)?
+        for host in hosts {
+            if let identifier = host.report?.systemIdentifier { counts[identifier, default: 0] += 1 }
+        }
+        var best = election == .open ? systemIdentifier : nil
         for host in hosts {
             guard let identifier = host.report?.systemIdentifier else { continue }
-            counts[identifier, default: 0] += 1
-        }
-        for host in hosts {
-            guard let identifier = host.report?.systemIdentifier, let count = counts[identifier] else { continue }
-            if count > best?.count ?? 0 { best = (identifier, count) }
+            if counts[identifier] ?? 0 > best.flatMap({ counts[$0] }) ?? 0 { best = identifier }
         }
         guard let best else { return }
-        systemIdentifier = best.identifier
-        identityIsFixed = best.count * 2 > hosts.count
+        if systemIdentifier == nil {
+            // Said by servers that keep their identity to themselves.
+            highestTimelines[best] = [highestTimelines[best], highestTimelines[nil]].compactMap { $0 }.max()
+        }
+        systemIdentifier = best
+        identityIsFixed = (counts[best] ?? 0) * 2 > hosts.count || (primary != nil && hosts.allSatisfy(\.isHeard))
     }
 }
 
@@ -199,16 +265,20 @@ extension TopologyMachine {
         var role: HostRole = .unknown
         var reason: String?
         var serves: ServiceClass = []
+        var isFenced = false
+        var isAlias = false
     }
 
     /// Judges all hosts by the evidence, elects the primary, and says what changed.
     private mutating func settle(now: ContinuousClock.Instant, into actions: inout [Action]) {
         var verdicts = hosts.map(judge)
-        let elected = elect(&verdicts)
+        let elected = mayElect(verdicts, into: &actions) ? elect(&verdicts) : postpone(&verdicts)
+        for index in verdicts.indices { verdicts[index].isFenced = mustFence(index, verdicts[index], elected) }
         // Take away before giving: never two hosts in the write set, not even between two actions.
         let order = verdicts.indices.sorted { rank(verdicts[$0]) < rank(verdicts[$1]) }
         for index in order { apply(verdicts[index], to: index, now: now, into: &actions) }
         announce(elected, now: now, into: &actions)
+        if elected != nil, !identityIsFixed { settleIdentity() }
 
         let hunts = primary.map { hosts[$0].isSuspected } ?? true
         if hunts != isHunting {
@@ -218,7 +288,45 @@ extension TopologyMachine {
     }
 
     private func rank(_ verdict: Verdict) -> Int {
-        verdict.state == .quarantined ? 0 : verdict.serves.contains(.primary) ? 2 : 1
+        verdict.isFenced ? 0 : verdict.serves.contains(.primary) ? 2 : 1
+    }
+
+    /// Whether nothing may be sent to the host any more, not even by those who hold a connection to it.
+    private func mustFence(_ index: Int, _ verdict: Verdict, _ elected: Int?) -> Bool {
+        if verdict.state == .quarantined { return true }
+        // Also a host that is frozen, down or starting: what its connections send now may run when it is back.
+        guard let report = hosts[index].report, !report.isInRecovery, verdict.serves.isEmpty, !verdict.isAlias else {
+            return false
+        }
+        return isStale(report) || (elected != nil && elected != index)
+    }
+
+    private func isStale(_ report: HostReport) -> Bool {
+        guard let timeline = report.timeline, let highest = highestTimeline else { return false }
+        return timeline < highest
+    }
+
+    /// Whether the time has come for a first primary, or there was one before.
+    private mutating func mayElect(_ verdicts: [Verdict], into actions: inout [Action]) -> Bool {
+        if election == .open { return true }
+        guard verdicts.contains(where: { $0.serves.contains(.primary) }) else { return true }
+        if hosts.allSatisfy(\.isHeard) {
+            election = .open
+            return true
+        }
+        if election == .untried {
+            election = .inGrace
+            actions.append(.beginGrace)
+        }
+        return false
+    }
+
+    private func postpone(_ verdicts: inout [Verdict]) -> Int? {
+        for index in verdicts.indices where verdicts[index].serves.contains(.primary) {
+            verdicts[index].serves = []
+            verdicts[index].reason = "waiting for the first answers of the other hosts"
+        }
+        return nil
     }
 
     private func judge(_ host: HostRecord) -> Verdict {
@@ -244,7 +352,7 @@ extension TopologyMachine {
             return Verdict(state: .quarantined, role: claimedRole(report), reason: reason)
         }
         if report.isInRecovery { return Verdict(state: .up, role: .replica, serves: .replica) }
-        if let timeline = report.timeline, let highest = highestTimeline, timeline < highest {
+        if isStale(report), let timeline = report.timeline, let highest = highestTimeline {
             let reason = "stale primary: it is on timeline \(timeline), the cluster is on \(highest)"
             return Verdict(state: .quarantined, role: .primary, reason: reason)
         }
@@ -260,6 +368,11 @@ extension TopologyMachine {
     /// Several without an incumbent are a split brain that nothing here can decide, and none is used.
     private func elect(_ verdicts: inout [Verdict]) -> Int? {
         var candidates = verdicts.indices.filter { verdicts[$0].serves.contains(.primary) }
+        for (index, name) in aliases(among: candidates) {
+            candidates.removeAll { $0 == index }
+            let reason = "the same server as \(hosts[name].label)"
+            verdicts[index] = Verdict(state: verdicts[index].state, role: .primary, reason: reason, isAlias: true)
+        }
         guard candidates.count > 1 else { return candidates.first }
         let known = candidates.filter { hosts[$0].report?.timeline != nil }
         let winner: Int?
@@ -282,6 +395,25 @@ extension TopologyMachine {
         return winner
     }
 
+    /// Candidates that are the same run of the same server as another one, and that one: the incumbent, else the first.
+    private func aliases(among candidates: [Int]) -> [(index: Int, name: Int)] {
+        struct Run: Hashable {
+            var system: UInt64
+            var incarnation: Int64
+            var timeline: UInt32
+        }
+        var names: [Run: Int] = [:]
+        var aliases: [(Int, Int)] = []
+        for index in candidates.sorted(by: { ($0 == primary ? 0 : 1, $0) < ($1 == primary ? 0 : 1, $1) }) {
+            guard let report = hosts[index].report, let system = report.systemIdentifier,
+                let incarnation = report.incarnation, let timeline = report.timeline
+            else { continue }
+            let run = Run(system: system, incarnation: incarnation, timeline: timeline)
+            if let name = names[run] { aliases.append((index, name)) } else { names[run] = index }
+        }
+        return aliases
+    }
+
     private mutating func apply(
         _ verdict: Verdict,
         to index: Int,
@@ -293,10 +425,12 @@ extension TopologyMachine {
         hosts[index].role = verdict.role
         hosts[index].reason = verdict.reason
         hosts[index].serves = verdict.serves
+        hosts[index].isAlias = verdict.isAlias
+        hosts[index].isFenced = verdict.isFenced || (before.isFenced && verdict.serves.isEmpty)
         func emit(_ kind: ClusterEvent.Kind) {
             actions.append(.emit(ClusterEvent(host: before.label, kind: kind, reason: verdict.reason, at: now)))
         }
-        if verdict.state == .quarantined && before.state != .quarantined {
+        if verdict.isFenced && !before.isFenced {
             actions.append(.fence(host: index))
         } else if verdict.serves != before.serves {
             actions.append(.serve(host: index, verdict.serves))
@@ -305,6 +439,8 @@ extension TopologyMachine {
             emit(.stateChanged(from: before.state, to: verdict.state))
             if verdict.state == .quarantined { emit(.quarantined) }
         }
+        // What is behind its address may have changed: a session that lives on would not tell.
+        if verdict.state == .quarantined, hosts[index].isAnswering { actions.append(.renew(host: index)) }
         if verdict.role != before.role { emit(.roleChanged(from: before.role, to: verdict.role)) }
     }
 

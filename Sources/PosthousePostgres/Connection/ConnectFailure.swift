@@ -97,7 +97,8 @@ struct ConnectFailure {
         switch number {
         // A Unix socket whose server is not there, or does not keep up with accepting (EAGAIN).
         case ECONNREFUSED, ENOENT, EAGAIN: .connectionRefused
-        case EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENETDOWN: .hostUnreachable
+        // ENETUNREACH and ENETDOWN are this machine's: it has no way to anybody there.
+        case EHOSTUNREACH, EHOSTDOWN: .hostUnreachable
         case ETIMEDOUT: .timedOut
         case ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN: .connectionLost
         default: .localFailure
