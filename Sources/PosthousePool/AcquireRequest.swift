@@ -45,4 +45,5 @@ public struct AcquireRequest: Sendable {
 /// A member of one ``PoolGroup``; of no use in another.
 public struct MemberID: Sendable, Hashable {
     let index: Int
+    let group: ObjectIdentifier
 }

@@ -32,7 +32,8 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     let link: HostLink<Driver>
 
     func create(slot: PoolSlot) async throws -> Driver.Connection {
-        let deadline = clock.now + connectTimeout
+        // A little before the pool gives up: the driver knows how far it got.
+        let deadline = clock.now + connectTimeout - min(connectTimeout / 20, .milliseconds(50))
         do {
             let connection = try await driver.connect(
                 to: endpoint,

@@ -92,7 +92,8 @@ public struct PoolGroupConfiguration: Sendable {
     /// What a failed connect means for the request that caused it. Default ``ConnectFailurePolicy/keepWaiting``.
     public var connectFailurePolicy: ConnectFailurePolicy
 
-    /// How many requests may wait; one more fails at once with ``PoolError/Code/exhausted``. Default `nil`: no limit.
+    /// How many requests may wait for a connection to come back, not counting those for which one is being opened; one
+    /// more fails at once with ``PoolError/Code/exhausted``. Default `nil`: no limit.
     public var maximumWaiters: Int?
 
     /// Seeds the choice among equally good members and the back-off's jitter, for tests. Default `nil`: random.

@@ -14,6 +14,9 @@ extension PoolCore {
 
     /// Leases an idle connection. One lock, no allocation, no clock, no suspension, unless the connection turns out dead.
     func take(_ request: AcquireRequest) throws(PoolError) -> Grant? {
+        if let member = request.member, member.group != ObjectIdentifier(self) {
+            throw .invalid("The request names a member of another pool group.")
+        }
         let demand = Demand(request)
         let holder = Self.currentTask
         while true {

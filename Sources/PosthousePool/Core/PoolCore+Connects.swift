@@ -73,9 +73,20 @@ extension PoolCore {
 // MARK: - The alarm
 
 extension PoolCore {
+    private static var longestSleep: Duration { .seconds(24 * 60 * 60) }
+
     func setAlarm(_ number: Int, at deadline: Moment) {
+        // Whoever means "never" may say the largest number there is, and not every clock can count so far. To ring early does
+        // no harm.
+        let end = min(deadline, now + Self.longestSleep).instant
         let task = Task.detached(priority: .high) { [weak self, time] in
-            guard (try? await time.sleep(until: deadline.instant)) != nil else { return }
+            do {
+                try await time.sleep(until: end)
+            } catch {
+                if Task.isCancelled { return }
+                // A clock that stopped must not take all deadlines with it.
+                guard (try? await SystemTime().sleep(until: end)) != nil else { return }
+            }
             self?.ring(number)
         }
         let obsolete = state.withLock { state in

@@ -42,6 +42,7 @@ extension PoolCore.State {
             effects.append(.cancel(alarm))
             self.alarm = nil
             alarmNumber += 1
+            machine.armed = nil
         }
         return effects
     }

@@ -9,7 +9,7 @@ extension PoolCore {
     }
 
     func status(of member: MemberID) -> PoolStatus {
-        state.withLock { $0.status(of: member.index) }
+        state.withLock { $0.status(of: index(of: member)) }
     }
 
     func activity() -> [PoolActivity] {

@@ -91,9 +91,17 @@ struct MemberShell {
 // MARK: - Members
 
 extension PoolCore {
+    func memberID(_ index: Int) -> MemberID { MemberID(index: index, group: ObjectIdentifier(self)) }
+
+    /// Another group's member may have the same index here, or none.
+    func index(of member: MemberID) -> Int {
+        precondition(member.group == ObjectIdentifier(self), "The member belongs to another pool group.")
+        return member.index
+    }
+
     func addMember(label: String, configuration: PoolConfiguration, opener: any SlotOpener) -> MemberID {
         state.withLock { state in
-            let id = MemberID(index: state.machine.addMember(configuration))
+            let id = memberID(state.machine.addMember(configuration))
             state.members.append(
                 MemberShell(
                     identity: PoolMember(group: self.configuration.name, id: id, label: label),
@@ -108,25 +116,26 @@ extension PoolCore {
 
     func setServices(_ services: ServiceClass, for member: MemberID) {
         let now = now
-        step { $0.machine.setServices(services, for: member.index, now: now, &$1) }
+        step { $0.machine.setServices(services, for: index(of: member), now: now, &$1) }
     }
 
     func fence(_ member: MemberID) {
         let now = now
+        let index = index(of: member)
         step { state, actions in
-            state.members[member.index].fence.raise()
-            state.machine.fence(member.index, now: now, &actions)
+            state.members[index].fence.raise()
+            state.machine.fence(index, now: now, &actions)
         }
     }
 
     func expire(_ member: MemberID) {
         let now = now
-        step { $0.machine.expire(member.index, now: now, &$1) }
+        step { $0.machine.expire(index(of: member), now: now, &$1) }
     }
 
     func resize(_ member: MemberID, maximumSize: Int, hardLimit: Int) {
         let now = now
-        step { $0.machine.resize(member.index, soft: maximumSize, hard: hardLimit, now: now, &$1) }
+        step { $0.machine.resize(index(of: member), soft: maximumSize, hard: hardLimit, now: now, &$1) }
     }
 
     /// Holds the connection out of the idle ones; `false` if it is not idle.

@@ -18,7 +18,7 @@ public final class PoolSlot: Sendable {
 
     init(id: SlotID, fence: MemberFence, core: PoolCore) {
         self.id = id
-        self.member = MemberID(index: id.member)
+        self.member = core.memberID(id.member)
         self.fence = fence
         self.core = core
     }

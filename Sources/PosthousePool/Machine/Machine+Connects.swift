@@ -21,12 +21,13 @@ extension Machine {
         let member = members[id.member]
         if isStale(id) {
             retire(id, member.staleReason, &actions)
-        } else if member.sockets > member.hardLimit {
+        } else if member.staying > member.hardLimit {
             retire(id, .resized, &actions)
         } else if let first = firstWaiter(for: id.member) {
             if let waiter, waiter.index != first { inherit(waiter, from: first) }
             grant(first, id, &actions)
-            members[id.member].ramp = min(member.ramp * 2, member.maximumConcurrentConnects)
+            let most = member.maximumConcurrentConnects
+            members[id.member].ramp = member.ramp > most / 2 ? most : member.ramp * 2
         } else if member.live >= member.softLimit {
             // Not counted among the live ones itself.
             retire(id, .overSoftLimit, &actions)

@@ -60,7 +60,7 @@ extension Machine {
             retire(id, .poolClosed, &actions)
         } else if isStale(id) {
             retire(id, member.staleReason, &actions)
-        } else if member.sockets > member.hardLimit {
+        } else if member.staying > member.hardLimit {
             retire(id, .resized, &actions)
         } else if let first = firstWaiter(for: id.member) {
             grant(first, id, &actions)

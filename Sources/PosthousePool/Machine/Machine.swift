@@ -34,7 +34,7 @@ struct Machine {
 
     init(policy: ConnectFailurePolicy, maximumWaiters: Int? = nil, seed: UInt64) {
         self.policy = policy
-        self.maximumWaiters = maximumWaiters ?? .max
+        self.maximumWaiters = max(0, maximumWaiters ?? .max)
         self.random = SplitMix64(seed: seed)
     }
 
@@ -131,15 +131,23 @@ extension Machine {
             if let emptyHanded { openAhead(emptyHanded, now: now, &actions) }
             return .taken(slot)
         }
-        guard ticket != nil || queue.count < maximumWaiters else { return .exhausted }
         let id = queue.enter(demand, deadline: deadline, holder: holder, ticket: ticket)
         cover(id, now: now, &actions)
+        if ticket == nil, queue[id.index].connect == nil, uncovered > maximumWaiters {
+            queue.remove(at: id.index)
+            return .exhausted
+        }
         if deadline <= now {
             timeOut(id.index, &actions)
         } else {
             arm(deadline, &actions)
         }
         return .waiting(id)
+    }
+
+    /// How many wait for a connection to come back, and not for one that is being opened for them.
+    private var uncovered: Int {
+        queue.count - tables.reduce(0) { sum, table in sum + table.connects.count { table.slots[$0].waiter != nil } }
     }
 
     /// The waiting task was cancelled. Nothing happens if it was served or refused before.

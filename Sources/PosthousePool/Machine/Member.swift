@@ -50,6 +50,8 @@ struct Member {
     var live: Int { idle + leased + claimed }
     /// Everything the server might see.
     var sockets: Int { live + connecting + abandoned + closing }
+    /// Those of them that are not on their way out.
+    var staying: Int { live + connecting + abandoned }
     var hasRoom: Bool { sockets < hardLimit }
 
     /// How many connects may run at once: all while nothing is open, so nothing can come back; one while the host is known

@@ -6,6 +6,11 @@ import Testing
 
 /// When connections are opened, and what becomes of them.
 @Suite struct ConnectingTests {
+    @Test func asManyConnectsAtOnceAsThereAreNumbers() throws {
+        var pool = Script.lone(maximum: 100, concurrentConnects: .max)
+        #expect(try pool.leased(100).count == 100, "the ramp doubles with each of them")
+    }
+
     @Test func aDeadLastConnectionIsReplacedForTheRequestThatWaits() throws {
         var pool = Script.lone(maximum: 1)
         let slot = try pool.leased(1)[0]

@@ -70,6 +70,15 @@ import Testing
         #expect(pool.member.live == 3)
     }
 
+    @Test func aSmallerPoolKeepsWhatComesBackWhileTheRestIsClosing() throws {
+        var pool = Script.lone(maximum: 4)
+        let slots = try pool.leased(4)
+        for slot in slots.prefix(2) { pool.release(slot) }
+        #expect(pool.step { $0.resize(0, soft: 2, hard: 2, now: $1, &$2) }.closes.count == 2)
+        for slot in slots.suffix(2) { #expect(pool.release(slot) == [], "the others are on their way out") }
+        #expect(pool.member.idle == 2)
+    }
+
     @Test func expiryClosesIdleConnectionsNowLeasedOnesOnReturnAndNewOnesOnArrival() throws {
         var pool = Script.lone(maximum: 3)
         let slots = try pool.leased(2)

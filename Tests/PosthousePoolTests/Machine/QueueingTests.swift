@@ -143,6 +143,15 @@ import Testing
         _ = try pool.waiter()
     }
 
+    @Test func whoGetsAConnectionOfItsOwnIsNotCountedAmongTheWaiting() throws {
+        var pool = Script(.keepWaiting, maximumWaiters: 0)
+        pool.add(maximum: 3)
+        let requests = (0..<3).map { _ in pool.request() }
+        #expect(requests.flatMap(\.actions.connects).count == 3)
+        #expect(pool.request().entry == .exhausted)
+        #expect(requests.flatMap { pool.connected($0.actions.connects[0]).served }.count == 3)
+    }
+
     @Test func aTimeOutTellsWhatTheWaitingTaskHoldsItself() throws {
         var pool = Script.lone(maximum: 1)
         let (_, actions) = pool.request(holder: 7)

@@ -117,6 +117,37 @@ struct EndingTests {
         #expect(await test.pool.close() == 0)
     }
 
+    @Test func aCloseWithALaterDeadlineThanAnythingBeforeEndsInTime() async throws {
+        let test = try TestPool { $0.acquireTimeout = .seconds(5) }
+        let holder = test.holder()
+        _ = try await holder.held()
+        let first = Task { await test.pool.close() }
+        try await eventually { test.core.isClosing }
+        let deadline = test.time.now + .seconds(60)
+        let second = Task { await test.pool.close(deadline: deadline) }
+        try await eventually { test.core.closers == 2 && test.time.sleepers == 1 }
+        test.time.advance(by: .seconds(60))
+        #expect(await second.value == 1)
+        #expect(await first.value == 1)
+        try await holder.end()
+    }
+
+    /// On the real clock, which cannot count that far.
+    @Test(arguments: [Duration.seconds(Int64.max), .milliseconds(Int64.max), .microseconds(Int64.max)])
+    func forEverIsATimeoutLikeAnyOther(timeout: Duration) async throws {
+        let pool = try ConnectionPool(
+            strategy: ScriptedStrategy(),
+            configuration: PoolConfiguration(maximumSize: 1, connectTimeout: timeout, acquireTimeout: timeout)
+        )
+        let lease = try await pool.acquire()
+        let waiter = Holder { try await pool.acquire(deadline: .now + timeout) }
+        try await eventually { pool.status().waiting == 1 }
+        try lease.release()
+        _ = try await waiter.held()
+        try await waiter.end()
+        #expect(await pool.close(deadline: .now + timeout) == 0)
+    }
+
     @Test func terminateEndsACloseThatWaits() async throws {
         let test = try TestPool()
         let holder = test.holder()

@@ -106,6 +106,16 @@ struct GroupTests {
         #expect(test.status(0).available == 1)
     }
 
+    @Test func aMemberOfAnotherGroupIsRefused() async throws {
+        let test = try TestGroup(members: 1)
+        let other = try TestGroup(members: 3)
+        for member in other.members {
+            let error = try #require(try await test.holder(AcquireRequest(member: member)).failure())
+            #expect(error.code == .invalidConfiguration)
+        }
+        try await test.expectAtRest()
+    }
+
     @Test func aConnectionGrantedBeforeAFenceIsNotHandedOutAfterIt() async throws {
         let test = try TestGroup(members: 2, maximumSize: 1)
         test.group.setServices([], for: test.members[1])

@@ -58,7 +58,8 @@ import Testing
 
     @Test(arguments: [
         (ECONNREFUSED, DatabaseError.Code.connectionRefused), (EHOSTUNREACH, .hostUnreachable),
-        (EHOSTUNREACH, .hostUnreachable), (ENETUNREACH, .localFailure), (ETIMEDOUT, .timedOut), (ECONNRESET, .connectionLost), (EMFILE, .localFailure),
+        (EHOSTUNREACH, .hostUnreachable), (ENETUNREACH, .localFailure), (ETIMEDOUT, .timedOut),
+        (ECONNRESET, .connectionLost), (EMFILE, .localFailure),
         (EADDRNOTAVAIL, .localFailure), (ENOENT, .connectionRefused),
     ])
     func systemErrorsAreKnownByNumberAndByTheSystemsOwnText(number: Int32, code: DatabaseError.Code) {
