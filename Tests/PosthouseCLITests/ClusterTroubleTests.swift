@@ -142,7 +142,11 @@ struct ClusterTroubleTests {
     func whereTheServersUserCannotGoTheFilesAreElsewhere() async throws {
         try await withDirectory { directory in
             let parent = URL(filePath: directory).deletingLastPathComponent().path
-            try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: parent)
+            try FileManager.default.createDirectory(
+                atPath: parent,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700]
+            )
             let up = try await CommandRun("cluster", "up", "--directory", directory, "--replicas", "1", "--json")
             #expect(try Report(up).states == ["up", "up"])
             let record = try Data(contentsOf: URL(filePath: directory + "/cluster.json"))

@@ -52,7 +52,13 @@ struct ClusterUpCommand: AsyncParsableCommand {
             existing = try await LocalCluster.open(at: options.directory)
         } catch {
             guard error.code == .notACluster else { throw error }
-            return try await create()
+            do {
+                return try await create()
+            } catch {
+                // Somebody else was faster.
+                guard error.code == .alreadyExists else { throw error }
+                return try await makeWhole()
+            }
         }
         guard existing.isIntact else {
             Console.remark("The cluster's files are gone, as after a restart of the machine: starting a new one.")
@@ -64,7 +70,7 @@ struct ClusterUpCommand: AsyncParsableCommand {
         return existing
     }
 
-    private func create() async throws -> LocalCluster {
+    private func create() async throws(LocalClusterError) -> LocalCluster {
         let configuration = LocalCluster.Configuration(
             replicas: replicas ?? Self.usualReplicas,
             basePort: basePort
