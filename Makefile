@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 SWIFT ?= swift
-# These run under ThreadSanitizer. It does not see the ordering of Synchronization.Mutex once it is contended, so parts
-# that share state through one are not among them; the reactor tells it.
-SANITIZED = PosthouseReactorTests PosthousePoolTests
+# These run under ThreadSanitizer: all that shares state between threads and needs no server.
+SANITIZED = PosthouseReactorTests PosthousePoolTests PosthouseClusterTests
 
 .PHONY: all setup demo test test-tsan bench format lint clean
 
@@ -23,7 +22,7 @@ demo: setup
 test: setup
 	@Scripts/test.sh
 
-## The reactor and the pool under ThreadSanitizer.
+## The reactor, the pool and the cluster under ThreadSanitizer.
 test-tsan: setup
 	@TARGETS="$(SANITIZED)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
 

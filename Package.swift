@@ -41,30 +41,31 @@ let package = Package(
         ),
 
         // The floors, bottom first; an upper floor imports lower floors only.
+        .target(name: "PosthouseLocks", swiftSettings: settings),
         .target(
             name: "PosthouseReactor",
-            dependencies: ["CReactor"],
+            dependencies: ["CReactor", "PosthouseLocks"],
             swiftSettings: settings
         ),
         .target(
             name: "PosthousePool",
-            dependencies: [.product(name: "DequeModule", package: "swift-collections")],
+            dependencies: ["PosthouseLocks", .product(name: "DequeModule", package: "swift-collections")],
             swiftSettings: settings
         ),
         .target(
             name: "PosthouseCluster",
-            dependencies: ["PosthousePool"],
+            dependencies: ["PosthouseLocks", "PosthousePool"],
             swiftSettings: settings
         ),
         .target(
             name: "PosthousePostgres",
-            dependencies: ["CLibPQ", "PosthouseReactor"],
+            dependencies: ["CLibPQ", "PosthouseLocks", "PosthouseReactor"],
             swiftSettings: settings
         ),
         .target(
             name: "Posthouse",
             dependencies: [
-                "PosthouseReactor", "PosthousePool", "PosthouseCluster", "PosthousePostgres",
+                "PosthouseLocks", "PosthouseReactor", "PosthousePool", "PosthouseCluster", "PosthousePostgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
@@ -83,11 +84,11 @@ let package = Package(
             swiftSettings: settings
         ),
 
-        .testTarget(name: "PosthouseReactorTests", dependencies: ["PosthouseReactor"], swiftSettings: settings),
-        .testTarget(name: "PosthousePoolTests", dependencies: ["PosthousePool"], swiftSettings: settings),
+        .testTarget(name: "PosthouseReactorTests", dependencies: ["PosthouseLocks", "PosthouseReactor"], swiftSettings: settings),
+        .testTarget(name: "PosthousePoolTests", dependencies: ["PosthouseLocks", "PosthousePool"], swiftSettings: settings),
         .testTarget(
             name: "PosthouseClusterTests",
-            dependencies: ["PosthouseCluster", "PosthousePool"],
+            dependencies: ["PosthouseLocks", "PosthouseCluster", "PosthousePool"],
             swiftSettings: settings
         ),
         .testTarget(

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
 import CReactor
 import Glibc
+// SPDX-License-Identifier: Apache-2.0
+import PosthouseLocks
 import Synchronization
 
 // MARK: - The thread

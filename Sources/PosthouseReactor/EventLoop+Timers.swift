@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import PosthouseLocks
 import Synchronization
 
 /// Stands for a scheduled action, to cancel it.

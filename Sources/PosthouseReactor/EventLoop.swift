@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
 import CReactor
+// SPDX-License-Identifier: Apache-2.0
+import PosthouseLocks
 import Synchronization
 
 /// One epoll thread: tells tasks when their sockets are ready, keeps timers, and runs tasks that prefer it.

@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
 import Glibc
+// SPDX-License-Identifier: Apache-2.0
+import PosthouseLocks
 import Synchronization
 
 /// A fixed number of loops that share the sockets of a program.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import Synchronization
+import PosthouseLocks
 
 /// One edge-triggered registration of a socket with a loop, for the socket's whole life.
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 import Testing
 
 @testable import PosthouseCluster
@@ -223,7 +223,7 @@ import Testing
     }
 
     @Test func aDroppedClusterStopsByItselfAndSaysSo() async throws {
-        let warned = Mutex(false)
+        let warned = Guarded(false)
         let servers = (0..<2).map { FakeServer(Self.report($0, recovering: $0 != 0)) }
         do {
             let dropped = try Self.make(servers, onDrop: { warned.withLock { $0 = true } })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PosthouseCluster
+import PosthouseLocks
 import PosthousePool
 import Synchronization
 
@@ -23,10 +24,10 @@ final class FakeServer: Sendable {
         var replacement: HostReport?
     }
 
-    let state: Mutex<State>
+    let state: Guarded<State>
 
     init(_ report: HostReport) {
-        self.state = Mutex(State(report: report))
+        self.state = Guarded(State(report: report))
     }
 
     func change(_ body: (inout State) -> Void) {

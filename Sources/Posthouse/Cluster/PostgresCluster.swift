@@ -2,9 +2,9 @@
 
 public import Logging
 public import PosthouseCluster
+import PosthouseLocks
 public import PosthousePostgres
 import PosthouseReactor
-import Synchronization
 
 /// Connections to a highly available PostgreSQL: writes to the primary, reads to replicas.
 ///
@@ -76,7 +76,7 @@ extension Cluster where Driver == LibPQDriver {
 private final class MonitorLoop: Sendable {
     static let shared = MonitorLoop()
 
-    private let loop = Mutex<EventLoop?>(nil)
+    private let loop = Guarded<EventLoop?>(nil)
 
     func get() throws(ReactorError) -> EventLoop {
         try loop.withLock { loop throws(ReactorError) in

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import PosthouseCluster
+import PosthouseLocks
 public import PosthousePool
 public import PosthousePostgres
 public import PosthouseReactor
-import Synchronization
 
 /// PostgreSQL through libpq, as the cluster's driver.
 public struct LibPQDriver: ClusterDriver {
     /// Which question each host answers; found out once.
     private final class Questions: Sendable {
-        let byHost = Mutex<[HostEndpoint: IdentityQuery]>([:])
+        let byHost = Guarded<[HostEndpoint: IdentityQuery]>([:])
     }
 
     private let parameters: ConnectionParameters

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// The shell around the ``TopologyMachine``: runs its actions on monitors, pools and subscribers.
 ///
@@ -28,7 +28,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         var tasks: [Task<Void, Never>] = []
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
     init(
         endpoints: [Driver.Endpoint],
@@ -65,7 +65,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             )
         }
         self.members = members
-        self.state = Mutex(
+        self.state = Guarded(
             State(
                 machine: TopologyMachine(labels: endpoints.map { String(describing: $0) }),
                 stopwatches: endpoints.map { _ in Stopwatch(window: configuration.stopwatchWindowSize) }

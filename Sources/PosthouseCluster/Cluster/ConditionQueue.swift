@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// Tasks that wait until a condition on some value holds: each is resumed exactly once.
 final class ConditionQueue<Value: Sendable>: Sendable {
@@ -32,7 +32,7 @@ final class ConditionQueue<Value: Sendable>: Sendable {
         var isClosed = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     /// How many tasks are in the queue.
     var count: Int { state.withLock { $0.entries.count } }

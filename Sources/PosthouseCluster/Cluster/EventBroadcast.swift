@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 
 /// Hands each event to every subscriber; a slow subscriber loses its oldest events, never anybody's time.
 final class EventBroadcast<Element: Sendable>: Sendable {
@@ -10,7 +10,7 @@ final class EventBroadcast<Element: Sendable>: Sendable {
         var isFinished = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let capacity: Int
 
     init(capacity: Int) {

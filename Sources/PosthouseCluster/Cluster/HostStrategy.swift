@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// Ties one host's pool, connections and monitor to the core, without keeping the core alive.
 final class HostLink<Driver: ClusterDriver>: Sendable {
@@ -10,7 +10,7 @@ final class HostLink<Driver: ClusterDriver>: Sendable {
     }
 
     let host: Int
-    private let reference = Mutex(Reference())
+    private let reference = Guarded(Reference())
 
     init(host: Int) {
         self.host = host

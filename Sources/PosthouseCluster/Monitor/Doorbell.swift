@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// Lets one task sleep until a time or until somebody rings, whichever comes first. A ring is never lost.
 final class Doorbell: Sendable {
@@ -10,7 +10,7 @@ final class Doorbell: Sendable {
         var nap: Task<Void, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     /// Wakes the sleeper, or the next one if nobody sleeps.
     func ring() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
 import Synchronization
 
@@ -25,7 +26,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private let timeout: Duration
     private let observer: any ConnectionObserver
     private let bell = Doorbell()
-    private let schedule: Mutex<CheckSchedule>
+    private let schedule: Guarded<CheckSchedule>
     private let wantsNewSession = Atomic(false)
     private let random: @Sendable () -> Double
 
@@ -47,7 +48,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         // The first hunt is for a primary that nobody has seen yet.
         var schedule = CheckSchedule(refreshDelay: refreshDelay)
         schedule.huntingSince = clock.now
-        self.schedule = Mutex(schedule)
+        self.schedule = Guarded(schedule)
     }
 
     /// Asks for a check as soon as the least gap allows.

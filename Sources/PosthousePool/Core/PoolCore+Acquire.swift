@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import Synchronization
 
 /// A connection for a request, not yet checked: which lease of it this is, and the fence when it was granted.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 
 extension PoolCore {
     /// - Returns: How many connections were still leased at the end.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 
 extension PoolCore {
     func snapshot() -> PoolSnapshot {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 
 /// What runs the machine: it holds the lock, the connections, the tasks that wait and the tasks that connect.
 ///
@@ -25,7 +25,7 @@ final class PoolCore: Sendable {
     let configuration: PoolGroupConfiguration
     let time: any TimeSource
     let observer: (any PoolObserver)?
-    let state: Mutex<State>
+    let state: Guarded<State>
 
     init(configuration: PoolGroupConfiguration, time: any TimeSource, observer: (any PoolObserver)?) {
         self.configuration = configuration
@@ -36,7 +36,7 @@ final class PoolCore: Sendable {
             maximumWaiters: configuration.maximumWaiters,
             seed: configuration.seed ?? .random(in: 0 ... .max)
         )
-        self.state = Mutex(State(machine: machine))
+        self.state = Guarded(State(machine: machine))
     }
 
     deinit {

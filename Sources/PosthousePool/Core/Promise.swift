@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 
 /// A value that one task waits for and another brings: once, in either order.
 final class Promise<Value: Sendable>: Sendable {
@@ -19,7 +19,7 @@ final class Promise<Value: Sendable>: Sendable {
         case over
     }
 
-    private let phase = Mutex(Phase.open)
+    private let phase = Guarded(Phase.open)
 
     /// Brings the value. A second one is ignored.
     func keep(_ value: Value) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 public import PosthouseReactor
-import Synchronization
 
 extension DatabaseConnection {
     /// Connects to a server and logs in.
@@ -212,7 +212,7 @@ private final class IdleRelay: Sendable {
         weak var connection: DatabaseConnection?
     }
 
-    private let target = Mutex(Target())
+    private let target = Guarded(Target())
 
     func connect(to connection: DatabaseConnection) {
         target.withLock { $0.connection = connection }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthouseReactor
-import Synchronization
 
 /// Turns host names into numeric addresses without blocking anybody.
 ///
@@ -22,7 +22,7 @@ final class Resolver: Sendable {
         var lastGood: [String: [String]] = [:]
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let maximumThreads: Int
     private let lookUp: LookUp
 
@@ -133,7 +133,7 @@ final class ResolverWaiter: Sendable {
         case answered(Answer)
     }
 
-    private let state = Mutex(State.fresh)
+    private let state = Guarded(State.fresh)
 
     func answer() async -> Answer {
         await withCheckedContinuation { continuation in

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 import Testing
 
 @testable import PosthousePool
@@ -122,7 +122,7 @@ private final class Users: Sendable {
         var conflicts = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     var slots: [PoolSlot] { state.withLock { $0.slots } }
     var conflicts: Int { state.withLock { $0.conflicts } }

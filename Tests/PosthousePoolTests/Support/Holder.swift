@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 import Testing
 
 @testable import PosthousePool
@@ -14,7 +14,7 @@ final class Holder: Sendable {
         var task: Task<Void, any Error>?
     }
 
-    private let box = Mutex(Box())
+    private let box = Guarded(Box())
     private let ending = Promise<Void>()
 
     init(_ acquire: @escaping @Sendable () async throws -> Lease<FakeConnection>) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// A clock that stands still until the test moves it.
 final class ManualTime: TimeSource {
@@ -17,7 +17,7 @@ final class ManualTime: TimeSource {
         var nextSleeper = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     var now: ContinuousClock.Instant { state.withLock { $0.now } }
     var sleepers: Int { state.withLock { $0.sleepers.count } }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// Writes down what a pool tells.
 final class RecordingObserver: PoolObserver {
@@ -10,7 +10,7 @@ final class RecordingObserver: PoolObserver {
         case burstStarted, burstStopped, limitReached, returnError(String), dropped
     }
 
-    private let state = Mutex<[Event]>([])
+    private let state = Guarded<[Event]>([])
 
     var events: [Event] { state.withLock { $0 } }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseLocks
 import PosthousePool
-import Synchronization
 
 /// A connection that is only a number.
 final class FakeConnection: Sendable {
@@ -66,7 +66,7 @@ final class ScriptedStrategy: ConnectionStrategy {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     // MARK: - The strategy
 

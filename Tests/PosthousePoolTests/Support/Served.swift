@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import PosthouseLocks
 
 /// Who was served, in what order.
 final class Served: Sendable {
-    private let list = Mutex<[Int]>([])
+    private let list = Guarded<[Int]>([])
 
     var order: [Int] { list.withLock { $0 } }
 
