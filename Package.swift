@@ -84,8 +84,16 @@ let package = Package(
             swiftSettings: settings
         ),
 
-        .testTarget(name: "PosthouseReactorTests", dependencies: ["PosthouseLocks", "PosthouseReactor"], swiftSettings: settings),
-        .testTarget(name: "PosthousePoolTests", dependencies: ["PosthouseLocks", "PosthousePool"], swiftSettings: settings),
+        .testTarget(
+            name: "PosthouseReactorTests",
+            dependencies: ["PosthouseLocks", "PosthouseReactor"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PosthousePoolTests",
+            dependencies: ["PosthouseLocks", "PosthousePool"],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PosthouseClusterTests",
             dependencies: ["PosthouseLocks", "PosthouseCluster", "PosthousePool"],
