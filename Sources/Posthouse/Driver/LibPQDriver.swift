@@ -97,6 +97,9 @@ public struct LibPQDriver: ClusterDriver {
 
     /// The connection's loop, counted from one: zero is no home.
     public func affinity(of connection: DatabaseConnection) -> Int { connection.loop.index + 1 }
+
+    /// The loop that the caller runs on, if it does.
+    public var currentAffinity: Int { EventLoop.current.map { $0.index + 1 } ?? 0 }
 }
 
 extension DatabaseError {

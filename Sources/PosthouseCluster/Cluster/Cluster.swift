@@ -142,6 +142,8 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     }
 
     private func acquire(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection> {
+        var request = request
+        request.affinity = core.driver.currentAffinity
         do throws(PoolError) {
             return try await core.group.acquire(request)
         } catch {

@@ -51,6 +51,9 @@ public protocol ClusterDriver: Sendable {
 
     /// Which event loop the connection lives on, so that a task already there prefers it. Default: 0.
     func affinity(of connection: Connection) -> Int
+
+    /// The event loop that the caller runs on, as ``affinity(of:)`` numbers them. Default: 0, none.
+    var currentAffinity: Int { get }
 }
 
 extension ClusterDriver {
@@ -64,6 +67,9 @@ extension ClusterDriver {
 
     /// No home.
     public func affinity(of connection: Connection) -> Int { 0 }
+
+    /// On no loop.
+    public var currentAffinity: Int { 0 }
 }
 
 /// Why a connection is opened.
