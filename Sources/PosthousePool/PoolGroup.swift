@@ -11,7 +11,7 @@
 /// The group runs by itself and stops at ``close(deadline:)`` or ``terminate()``; dropped without either it stops too, and
 /// tells its observer.
 public final class PoolGroup<Connection: Sendable>: Sendable {
-    let core: PoolCore
+    @usableFromInline let core: PoolCore
 
     /// A group without members. Requests wait until one is added that serves them.
     public init(
@@ -75,6 +75,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     /// cancelled while it waits gets that error even if a connection was just granted; that goes to the next request.
     ///
     /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `exhausted`, `connectFailed`.
+    @inlinable
     public nonisolated(nonsending) func acquire(
         _ request: AcquireRequest = AcquireRequest()
     ) async throws(PoolError) -> Lease<Connection> {

@@ -8,16 +8,25 @@ public import PosthouseReactor
 
 /// PostgreSQL through libpq, as the cluster's driver.
 public struct LibPQDriver: ClusterDriver {
-    /// Which question each host answers; found out once.
-    private final class Questions: Sendable {
-        let byHost = Guarded<[HostEndpoint: IdentityQuery]>([:])
+    /// One object, so that the cluster's copies of the driver cost one count.
+    private final class Parts: Sendable {
+        let parameters: ConnectionParameters
+        let options: SessionOptions
+        let loops: EventLoopGroup
+        let monitorLoop: EventLoop
+        /// Which question each host answers; found out once.
+        let questions = Guarded<[HostEndpoint: IdentityQuery]>([:])
+
+        init(_ parameters: ConnectionParameters, _ options: SessionOptions, _ loops: EventLoopGroup, _ loop: EventLoop)
+        {
+            self.parameters = parameters
+            self.options = options
+            self.loops = loops
+            self.monitorLoop = loop
+        }
     }
 
-    private let parameters: ConnectionParameters
-    private let options: SessionOptions
-    private let loops: EventLoopGroup
-    private let monitorLoop: EventLoop
-    private let questions = Questions()
+    private let parts: Parts
 
     /// Makes a driver.
     ///
@@ -32,10 +41,7 @@ public struct LibPQDriver: ClusterDriver {
         loops: EventLoopGroup,
         monitorLoop: EventLoop
     ) {
-        self.parameters = parameters
-        self.options = options
-        self.loops = loops
-        self.monitorLoop = monitorLoop
+        parts = Parts(parameters, options, loops, monitorLoop)
     }
 
     /// Opens a connection: one host for one libpq connection, on the loop that fits the purpose.
@@ -47,25 +53,25 @@ public struct LibPQDriver: ClusterDriver {
     ) async throws -> DatabaseConnection {
         try await DatabaseConnection.connect(
             to: endpoint,
-            parameters: parameters,
-            options: options,
-            loop: purpose == .monitor ? monitorLoop : loops.next(),
+            parameters: parts.parameters,
+            options: parts.options,
+            loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
             deadline: deadline,
             events: ObserverEvents(observer: observer),
-            executor: purpose == .monitor ? monitorLoop : nil
+            executor: purpose == .monitor ? parts.monitorLoop : nil
         )
     }
 
     /// Asks for identity and role, in as much detail as the host allows.
     public func probe(_ connection: DatabaseConnection, deadline: ContinuousClock.Instant) async throws -> HostReport {
-        var question = questions.byHost.withLock { $0[connection.endpoint] } ?? .full
+        var question = parts.questions.withLock { $0[connection.endpoint] } ?? .full
         while true {
             do {
                 return try HostReport(await connection.query(question.sql, deadline: deadline))
             } catch let error as DatabaseError where error.isRefusal {
                 guard let simpler = question.simpler else { throw error }
                 question = simpler
-                questions.byHost.withLock { $0[connection.endpoint] = simpler }
+                parts.questions.withLock { $0[connection.endpoint] = simpler }
             }
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthousePool
+public import PosthousePool
 
 /// Connections to the right server of a highly available database: writes to the primary, reads to replicas,
 /// while servers die, are promoted, freeze and come back.
@@ -13,7 +13,7 @@ import PosthousePool
 /// let left = try await cluster.read { db in try await db.query("SELECT left FROM stock WHERE id = \(id)") }
 /// ```
 public final class Cluster<Driver: ClusterDriver>: Sendable {
-    let core: ClusterCore<Driver>
+    @usableFromInline let core: ClusterCore<Driver>
     private let onDrop: (@Sendable () -> Void)?
 
     /// Makes a cluster and starts watching its hosts.
@@ -73,6 +73,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     /// - Returns: What `body` returned.
     /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
     @discardableResult
+    @inlinable
     public func write<Result>(
         timeout: Duration? = nil,
         _ body: (Driver.Session) async throws -> Result
@@ -89,6 +90,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     /// - Returns: What `body` returned.
     /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
     @discardableResult
+    @inlinable
     public func read<Result>(
         fallbackPrimary: Bool? = nil,
         timeout: Duration? = nil,
@@ -105,6 +107,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     /// - Returns: What `body` returned.
     /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
     @discardableResult
+    @inlinable
     public func withAnyHost<Result>(
         timeout: Duration? = nil,
         _ body: (Driver.Session) async throws -> Result
@@ -131,7 +134,8 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         return ClusterLease(try await acquire(request), of: self)
     }
 
-    private func use<Result>(
+    @inlinable
+    func use<Result>(
         _ request: AcquireRequest,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
@@ -141,7 +145,8 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         return result
     }
 
-    private func acquire(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection> {
+    @inlinable
+    func acquire(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection> {
         var request = request
         request.affinity = core.driver.currentAffinity
         do throws(PoolError) {
@@ -151,13 +156,15 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         }
     }
 
-    private func request(readOnly: Bool, fallbackPrimary: Bool?, timeout: Duration?) -> AcquireRequest {
+    @inlinable
+    func request(readOnly: Bool, fallbackPrimary: Bool?, timeout: Duration?) -> AcquireRequest {
         guard readOnly else { return AcquireRequest(wants: .primary, deadline: deadline(timeout)) }
         let fallback = fallbackPrimary ?? core.configuration.fallbackPrimary
         return AcquireRequest(wants: .replica, fallback: fallback ? .primary : [], deadline: deadline(timeout))
     }
 
-    private func deadline(_ timeout: Duration?) -> ContinuousClock.Instant? {
+    @inlinable
+    func deadline(_ timeout: Duration?) -> ContinuousClock.Instant? {
         timeout.map { core.clock.now + $0 }
     }
 
@@ -249,7 +256,8 @@ extension Cluster {
     }
 
     /// Says in the cluster's terms why the pool could not serve.
-    private func explain(_ error: PoolError, _ request: AcquireRequest) -> ClusterError {
+    @usableFromInline
+    func explain(_ error: PoolError, _ request: AcquireRequest) -> ClusterError {
         switch error.code {
         case .closed: return ClusterError(.closed, message: "the cluster is closed", pool: error)
         case .cancelled:

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PosthouseLocks
-import PosthousePool
+public import PosthousePool
 
 /// The shell around the ``TopologyMachine``: runs its actions on monitors, pools and subscribers.
 ///
 /// Evidence arrives from many threads. It is handled one piece at a time, in the order of arrival: whoever finds
 /// nobody at work works until the inbox is empty. So actions never overtake each other, no lock is held while they
 /// run, and an action may bring new evidence without a deadlock.
+@usableFromInline
 final class ClusterCore<Driver: ClusterDriver>: Sendable {
-    let driver: Driver
+    @usableFromInline let driver: Driver
     let endpoints: [Driver.Endpoint]
-    let configuration: ClusterConfiguration
-    let clock: any ClusterClock
-    let group: PoolGroup<Driver.Connection>
+    @usableFromInline let configuration: ClusterConfiguration
+    @usableFromInline let clock: any ClusterClock
+    @usableFromInline let group: PoolGroup<Driver.Connection>
     let members: [MemberID]
     let events = EventBroadcast<ClusterEvent>(capacity: 1024)
     let changes = ConditionQueue<ReadinessCount>()
@@ -29,6 +30,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     }
 
     private let state: Guarded<State>
+    private let links: [HostLink<Driver>]
 
     init(
         endpoints: [Driver.Endpoint],
@@ -65,6 +67,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             )
         }
         self.members = members
+        self.links = links
         self.state = Guarded(
             State(
                 machine: TopologyMachine(labels: endpoints.map { String(describing: $0) }),
@@ -191,9 +194,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
 
     private func beginGrace() {
         let end = clock.now + min(Self.electionGrace, configuration.refreshTimeout)
-        let task = Task(name: "posthouse election", executorPreference: clock.executor) { [weak self, clock] in
+        let task = Task(name: "posthouse election", executorPreference: clock.executor) { [link = links[0], clock] in
             guard (try? await clock.sleep(until: end)) != nil else { return }
-            self?.post(.graceEnded)
+            link.core?.post(.graceEnded)
         }
         state.withLock { state in
             if state.isStopped { task.cancel() } else { state.tasks.append(task) }
@@ -263,6 +266,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             return state.tasks
         }
         for task in tasks { task.cancel() }
+        for link in links { link.detach() }
         changes.close()
         events.finish()
         return tasks

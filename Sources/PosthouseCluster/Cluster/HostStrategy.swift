@@ -3,24 +3,26 @@
 import PosthouseLocks
 import PosthousePool
 
-/// Ties one host's pool, connections and monitor to the core, without keeping the core alive.
+/// Ties one host's pool, connections and monitor to the core until the core is halted.
+///
+/// Not by a weak reference: an object that has one counts every use of itself in the slow way, and each lease uses the core.
 final class HostLink<Driver: ClusterDriver>: Sendable {
-    private struct Reference {
-        weak var core: ClusterCore<Driver>?
-    }
-
     let host: Int
-    private let reference = Guarded(Reference())
+    private let reference = Guarded<ClusterCore<Driver>?>(nil)
 
     init(host: Int) {
         self.host = host
     }
 
     func attach(_ core: ClusterCore<Driver>) {
-        reference.withLock { $0.core = core }
+        reference.withLock { $0 = core }
     }
 
-    var core: ClusterCore<Driver>? { reference.withLock { $0.core } }
+    func detach() {
+        reference.withLock { $0 = nil }
+    }
+
+    var core: ClusterCore<Driver>? { reference.withLock { $0 } }
 }
 
 /// How the pool of one host makes and ends its connections.

@@ -3,8 +3,9 @@
 /// An open connection in its slot, its type erased so that the core needs to be compiled only once.
 ///
 /// Unchecked only because it has a subclass: all stored properties, the subclass's too, are immutable and Sendable.
+@usableFromInline
 class Occupant: @unchecked Sendable {
-    let slot: PoolSlot
+    @usableFromInline let slot: PoolSlot
     let affinity: Int
 
     init(slot: PoolSlot, affinity: Int) {
@@ -28,8 +29,9 @@ class Occupant: @unchecked Sendable {
     }
 }
 
+@usableFromInline
 final class ConnectionOccupant<Connection: Sendable>: Occupant, @unchecked Sendable {
-    let connection: Connection
+    @usableFromInline let connection: Connection
     private let strategy: any ConnectionStrategy<Connection>
 
     init(slot: PoolSlot, connection: Connection, strategy: any ConnectionStrategy<Connection>) {

@@ -4,16 +4,18 @@ import PosthouseLocks
 import Synchronization
 
 /// A connection for a request, not yet checked: which lease of it this is, and the fence when it was granted.
+@usableFromInline
 struct Grant: Sendable {
-    let occupant: Occupant
-    let epoch: UInt64
-    let fence: UInt64
+    @usableFromInline let occupant: Occupant
+    @usableFromInline let epoch: UInt64
+    @usableFromInline let fence: UInt64
 }
 
 extension PoolCore {
     private enum Taken: Sendable { case grant(Grant, emptyHanded: Int?), nothing, closed }
 
     /// Leases an idle connection. One lock, no allocation, no clock, no suspension, unless the connection turns out dead.
+    @usableFromInline
     func take(_ request: AcquireRequest) throws(PoolError) -> Grant? {
         if let member = request.member, member.group != ObjectIdentifier(self) {
             throw .invalid("The request names a member of another pool group.")
@@ -52,6 +54,7 @@ extension PoolCore {
     private enum Entered: Sendable { case taken(Grant), waiting(WaiterID), exhausted, closed }
 
     /// Waits for a connection, after `take` found none.
+    @usableFromInline
     nonisolated(nonsending) func wait(for request: AcquireRequest) async throws(PoolError) -> Grant {
         let began = now
         let deadline = request.moment ?? began + configuration.acquireTimeout
@@ -162,6 +165,7 @@ extension PoolCore {
     /// Ends a lease. One lock, no allocation, no clock, unless somebody waits or the connection is not kept.
     ///
     /// - Returns: What closing it threw, if the pool did not keep it.
+    @usableFromInline
     func giveBack(_ occupant: Occupant, epoch: UInt64) -> (any Error)? {
         guard occupant.slot.endLease(expected: epoch) else { return nil }
         let condition = occupant.condition

@@ -79,7 +79,8 @@ extension PoolCore {
         // Whoever means "never" may say the largest number there is, and not every clock can count so far. To ring early does
         // no harm.
         let end = min(deadline, now + Self.longestSleep).instant
-        let task = Task.detached(priority: .high) { [weak self, time] in
+        // It holds the core until then, but not longer than the pool lives: a pool that is dropped cancels its alarm.
+        let task = Task.detached(priority: .high) { [self] in
             do {
                 try await time.sleep(until: end)
             } catch {
@@ -87,7 +88,7 @@ extension PoolCore {
                 // A clock that stopped must not take all deadlines with it.
                 guard (try? await SystemTime().sleep(until: end)) != nil else { return }
             }
-            self?.ring(number)
+            ring(number)
         }
         let obsolete = state.withLock { state in
             guard state.alarmNumber == number else { return task as Task<Void, Never>? }

@@ -189,6 +189,7 @@ extension PoolCore {
     }
 
     /// Tells of a closing error that no scope is left for.
+    @usableFromInline
     func report(_ error: any Error, of slot: PoolSlot) {
         observer?.returnError(member(of: slot), error: error)
     }

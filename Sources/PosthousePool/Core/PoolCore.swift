@@ -9,6 +9,7 @@ import PosthouseLocks
 /// nothing up, so effects of different steps may run in any order, on any threads. Two need more:
 /// - a connection is not closed while an interrupt of it runs: the close waits (`Place.closeAfterInterrupts`);
 /// - a task that is stored after it began may find that it is not wanted any more; whoever stores it cancels it then.
+@usableFromInline
 final class PoolCore: Sendable {
     struct State {
         var machine: Machine

@@ -6,10 +6,11 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
     /// The strategy's connection. Not to be used after the lease.
     public let connection: Connection
 
-    let occupant: Occupant
-    let epoch: UInt64
-    let fence: UInt64
+    @usableFromInline let occupant: Occupant
+    @usableFromInline let epoch: UInt64
+    @usableFromInline let fence: UInt64
 
+    @inlinable
     init(_ grant: Grant, of type: Connection.Type) {
         // A group's members all have strategies of the group's `Connection`: `PoolGroup.addMember` takes no other.
         self.connection = unsafeDowncast(grant.occupant, to: ConnectionOccupant<Connection>.self).connection
@@ -18,6 +19,7 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
         self.fence = grant.fence
     }
 
+    @inlinable
     deinit {
         // After `release()` this finds the epoch advanced and does nothing.
         if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
@@ -29,7 +31,7 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
     public var member: MemberID { occupant.slot.member }
 
     /// The right to use the connection, valid until the lease ends.
-    public var permit: LeasePermit {
+    @inlinable public var permit: LeasePermit {
         LeasePermit(slot: occupant.slot, expectedEpoch: epoch, expectedFence: fence)
     }
 
@@ -38,6 +40,7 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
     /// A lease that just goes out of scope does the same, and tells an error to the observer.
     ///
     /// - Throws: What ``ConnectionStrategy/close(_:)`` threw, if the pool did not keep the connection. It is gone all the same.
+    @inlinable
     public consuming func release() throws {
         if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
             throw error

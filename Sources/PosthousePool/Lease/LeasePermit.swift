@@ -10,6 +10,7 @@ public struct LeasePermit: Sendable {
     @usableFromInline let expectedEpoch: UInt64
     @usableFromInline let expectedFence: UInt64
 
+    @inlinable
     init(slot: PoolSlot, expectedEpoch: UInt64, expectedFence: UInt64) {
         self.slot = slot
         self.expectedEpoch = expectedEpoch

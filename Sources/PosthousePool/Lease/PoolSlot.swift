@@ -14,7 +14,7 @@ public final class PoolSlot: Sendable {
     @usableFromInline let epoch = Atomic<UInt64>(0)
     @usableFromInline let fence: MemberFence
     let id: SlotID
-    let core: PoolCore
+    @usableFromInline let core: PoolCore
 
     init(id: SlotID, fence: MemberFence, core: PoolCore) {
         self.id = id
