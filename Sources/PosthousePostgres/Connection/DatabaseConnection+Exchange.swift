@@ -26,6 +26,13 @@ extension DatabaseConnection {
     ) async throws(DatabaseError) {
         var hasWoken = false
         while let interest = advance(&exchange, hasWoken: hasWoken) {
+            if exchange.isPausing {
+                exchange.isPausing = false
+                let purpose = resolve(purpose, sql)
+                if let reason = disturbance(purpose, deadline) { throw brokenOff(exchange, by: reason, purpose) }
+                await Task.yield()
+                continue
+            }
             do throws(SocketWaitError) {
                 try await registration.wait(for: interest, until: deadline)
             } catch {
@@ -45,6 +52,7 @@ extension DatabaseConnection {
     /// - Returns: what to wait for; nil if the exchange is over.
     private func advance(_ exchange: inout Exchange, hasWoken: Bool) -> Readiness? {
         if hasWoken { exchange.isTransportDead = !pq.consumeInput() }
+        var reads = 0
         while true {
             // Reading goes on while we flush: the server may not read our rest before we have read what it has to say.
             if exchange.isFlushing { exchange.isFlushing = pq.flush() == 1 && !exchange.isTransportDead }
@@ -58,7 +66,21 @@ extension DatabaseConnection {
             // Readiness is reported on edges, and libpq does not promise to have read all: look before waiting for an edge
             // that may have passed. (Nothing was read before the first wait, so there is no edge to have missed.)
             guard hasWoken, mayHoldInput(&exchange) else { return exchange.isFlushing ? [.read, .write] : .read }
+            reads += 1
+            exchange.isPausing = reads >= Self.readsAtOnce
+            if exchange.isPausing { return .read }
         }
+    }
+
+    /// Some hundred kilobytes: a server may send faster than we read, for as long as its answer is.
+    private static let readsAtOnce = 64
+
+    /// What would have ended a wait, if there had been one.
+    private func disturbance(_ purpose: Purpose, _ deadline: ContinuousClock.Instant?) -> SocketWaitError? {
+        if state.isInterrupted { return .interrupted }
+        if purpose == .ordinary, Task.isCancelled { return .cancelled }
+        if let deadline, deadline <= .now { return .timedOut }
+        return nil
     }
 
     /// Reads on if something is left to read.
@@ -109,16 +131,25 @@ extension DatabaseConnection {
     /// more, and reports what it is evidence of.
     func failure(of exchange: Exchange, sql: SQL, purpose: Purpose) -> DatabaseError? {
         guard exchange.failure != nil || exchange.isTransportDead || exchange.isCopying else { return nil }
-        let error = describe(exchange, purpose: resolve(purpose, sql))
+        var error = describe(exchange, purpose: resolve(purpose, sql))
+        if error.outcome == .failed, mayHaveCommitted(exchange, sql) { error.outcome = .mayHaveRun }
         report(error)
         return error
+    }
+
+    /// Whether a part of what failed may be there to stay: a script that has committed, or a procedure that could.
+    private func mayHaveCommitted(_ exchange: Exchange, _ sql: SQL) -> Bool {
+        if exchange.results.contains(where: \.isCommit) { return true }
+        // Within a transaction a procedure cannot commit.
+        guard pq.transactionStatus != PQTRANS_INERROR else { return false }
+        return ["CALL", "DO"].contains(SQLScanner(Array(sql.text.utf8.prefix(4096))).leadingWords(1).first)
     }
 
     private func describe(_ exchange: Exchange, purpose: Purpose) -> DatabaseError {
         let unanswered = exchange.outcomeIfUnanswered(purpose)
         let failure = exchange.failure?.diagnostics
         if let failure, failure.sqlState != nil {
-            let endsSession = exchange.isTransportDead || failure.severity == "FATAL" || failure.severity == "PANIC"
+            let endsSession = exchange.isTransportDead || failure.endsSession
             if endsSession { breakOff() }
             if endsSession, let error = interruptionError(phase: .waiting, outcome: unanswered) { return error }
             // A server that says why it ends the session has aborted the statement; of a COMMIT we do not assume it.

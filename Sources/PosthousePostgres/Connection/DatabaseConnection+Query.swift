@@ -56,6 +56,8 @@ extension DatabaseConnection {
         permit: (any SendPermit)?,
         deadline: ContinuousClock.Instant?
     ) async throws(DatabaseError) -> Rows {
+        // Before the claim too: the connection may be in other hands.
+        try check(permit)
         try claim()
         defer { release() }
         try prepareToSend(sql, purpose: .ordinary, deadline: deadline)
@@ -91,6 +93,7 @@ extension DatabaseConnection {
         deadline: ContinuousClock.Instant?
     ) async throws(DatabaseError) -> [Rows] {
         let sql = SQL(raw: text)
+        try check(permit)
         try claim()
         defer { release() }
         try prepareToSend(sql, purpose: purpose, deadline: deadline)
@@ -101,7 +104,7 @@ extension DatabaseConnection {
         try await finish(&exchange, sql: sql, purpose: purpose, deadline: deadline)
         if let failure = failure(of: exchange, sql: sql, purpose: purpose) { throw failure }
         afterwards(exchange)
-        if exchange.results.last?.isRollback == true, resolve(purpose, sql) == .commit { throw commitRolledBack() }
+        if exchange.results.first?.isRollback == true, resolve(purpose, sql) == .commit { throw commitRolledBack() }
         return exchange.results.map { Rows(result: $0) }
     }
 
@@ -169,7 +172,7 @@ extension DatabaseConnection {
     private static let retiredStatementsAtOnce = 16
 
     @inline(__always)
-    private func check(_ permit: (any SendPermit)?) throws(DatabaseError) {
+    func check(_ permit: (any SendPermit)?) throws(DatabaseError) {
         do throws(SendRefusal) {
             try permit?.check()
         } catch {
@@ -208,11 +211,15 @@ extension DatabaseConnection {
     /// True if a prepared statement failed because the server forgot it, or because a table changed under it; it is
     /// forgotten then.
     private func forgetIfStale(_ exchange: Exchange, _ sql: SQL, _ failure: DatabaseError) -> Bool {
-        guard case .statement(.some) = exchange.command else { return false }
+        guard case .statement(let name?) = exchange.command else { return false }
         // 0A000 has many causes; the routine tells which, in every language.
         let isOutdated =
             failure.sqlState == .featureNotSupported && failure.diagnostics?.routine == "RevalidateCachedQuery"
-        guard isOutdated || failure.sqlState == .invalidSQLStatementName else { return false }
+        // A function may say the same of a statement of its own, and then a part has run.
+        let isUnknown =
+            failure.sqlState == .invalidSQLStatementName && failure.diagnostics?.context == nil
+            && failure.message.contains("\"\(name)\"")
+        guard isOutdated || isUnknown else { return false }
         statements.forget(sql.text, isKnownToServer: isOutdated)
         return true
     }

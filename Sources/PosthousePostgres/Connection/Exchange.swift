@@ -25,6 +25,9 @@ struct Exchange {
     /// The transport failed while reading.
     var isTransportDead = false
 
+    /// More is there to be read, after much was read in one go: others want the thread, and the deadline may have passed.
+    var isPausing = false
+
     /// The server waits for, or sends, COPY data.
     var isCopying = false
 

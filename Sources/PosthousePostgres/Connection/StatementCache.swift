@@ -16,14 +16,14 @@ struct StatementCache {
     }
 
     private struct Entry {
-        let text: String
+        let text: StatementText
         var name: String?
         var lastUse: UInt64
     }
 
     private let capacity: Int
     private var entries: [Entry] = []
-    private var slots: [String: Int] = [:]
+    private var slots: [StatementText: Int] = [:]
     private var mostRecent = 0
     private var uses: UInt64 = 0
     private var namesGiven = 0
@@ -45,6 +45,7 @@ struct StatementCache {
     mutating func plan(for text: String) -> Plan {
         guard capacity > 0, text.utf8.count <= Self.longestText else { return .unnamed }
         uses += 1
+        let text = StatementText(text: text)
         guard let slot = slot(of: text) else {
             insert(text)
             return .unnamed
@@ -58,13 +59,13 @@ struct StatementCache {
 
     /// The server has prepared it.
     mutating func markPrepared(_ text: String, as name: String) {
-        guard let slot = slot(of: text) else { return }
+        guard let slot = slot(of: StatementText(text: text)) else { return }
         entries[slot].name = name
     }
 
     /// The server does not know it any more, or not in a form that works.
     mutating func forget(_ text: String, isKnownToServer: Bool) {
-        guard let slot = slot(of: text), let name = entries[slot].name else { return }
+        guard let slot = slot(of: StatementText(text: text)), let name = entries[slot].name else { return }
         entries[slot].name = nil
         if isKnownToServer { retired.append(name) }
     }
@@ -83,13 +84,13 @@ struct StatementCache {
         return retired
     }
 
-    private func slot(of text: String) -> Int? {
+    private func slot(of text: StatementText) -> Int? {
         // The same statement again is the common case, and comparing equal storage is cheaper than hashing.
         if mostRecent < entries.count, entries[mostRecent].text == text { return mostRecent }
         return slots[text]
     }
 
-    private mutating func insert(_ text: String) {
+    private mutating func insert(_ text: StatementText) {
         let entry = Entry(text: text, name: nil, lastUse: uses)
         guard entries.count >= capacity,
             let oldest = entries.indices.min(by: { entries[$0].lastUse < entries[$1].lastUse })
@@ -102,5 +103,26 @@ struct StatementCache {
         if let name = entries[oldest].name { retired.append(name) }
         entries[oldest] = entry
         slots[text] = oldest
+    }
+}
+
+/// A text as the server sees it: two strings of different bytes are two statements, though Swift calls them equal if they
+/// read the same (`é` as one character, or as a letter and an accent).
+struct StatementText: Hashable {
+    let text: String
+
+    static func == (left: StatementText, right: StatementText) -> Bool {
+        left.bytes { left in
+            right.bytes { right in left.count == right.count && left.elementsEqual(right) }
+        }
+    }
+
+    func hash(into hasher: inout Hasher) {
+        bytes { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+
+    private func bytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+        if let result = text.utf8.withContiguousStorageIfAvailable(body) { return result }
+        return Array(text.utf8).withUnsafeBufferPointer(body)
     }
 }

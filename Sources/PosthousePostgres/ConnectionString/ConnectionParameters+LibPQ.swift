@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 extension ConnectionParameters {
     /// What to give to `PQconnectStartParams` (with `expand_dbname` 0) for one host at one address. The values hold the
     /// password in the clear.
@@ -34,6 +42,9 @@ extension ConnectionParameters {
         }
         parameters.append(("target_session_attrs", TargetSessionAttributes.any.rawValue))
         if table["keepalives_idle"] == nil { parameters.append(("keepalives_idle", Self.defaultKeepalivesIdle)) }
+
+        // libpq would take what is not given here from the service that its environment names.
+        if let service = table.text("service"), getenv("PGSERVICE") != nil { parameters.append(("service", service)) }
 
         for keyword in ConnectionKeyword.all where !Self.handled.contains(keyword.name) {
             guard let value = table.text(keyword.name) else { continue }

@@ -51,24 +51,45 @@ extension Decimal: SQLArrayElement {
     /// Reads digits or `NaN`. A number with more significant digits than a `Decimal` keeps (38), or an infinite one, is out
     /// of range: digits are never dropped silently.
     public init(sqlText: Span<UInt8>, type: SQLType) throws(SQLDecodingFailure) {
-        var digits = 0
-        for index in 0..<sqlText.count {
-            let byte = sqlText[index]
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"):
-                digits += digits > 0 || byte != UInt8(ascii: "0") ? 1 : 0
-            case UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"): break
-            case UInt8(ascii: "N"):
-                self = .nan
-                return
-            case UInt8(ascii: "I"): throw .outOfRange
-            default: throw .malformed("the text is not a number")
-            }
+        let text = String(copying: sqlText)
+        switch text {
+        case "NaN":
+            self = .nan
+            return
+        case "Infinity", "-Infinity": throw .outOfRange
+        default: break
         }
+        guard let digits = Self.significantDigits(of: text) else { throw .malformed("the text is not a number") }
         guard digits <= 38 else { throw .outOfRange }
-        guard let value = Decimal(string: String(copying: sqlText)) else {
+        guard let value = Decimal(string: text) else {
             throw .malformed("the text is not a number")
         }
         self = value
+    }
+
+    /// How many digits a number has without leading zeros; nil if the text is none. Foundation would read as much of it as
+    /// looks like one.
+    private static func significantDigits(of text: String) -> Int? {
+        var rest = text.utf8[...]
+        func isSign(_ byte: UInt8?) -> Bool { byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+") }
+        func takeDigits() -> Substring.UTF8View {
+            let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            rest = rest[digits.endIndex...]
+            return digits
+        }
+        if isSign(rest.first) { rest.removeFirst() }
+        let whole = takeDigits()
+        var all = Array(whole)
+        if rest.first == UInt8(ascii: ".") {
+            rest.removeFirst()
+            all += takeDigits()
+        }
+        guard !all.isEmpty else { return nil }
+        if rest.first == UInt8(ascii: "e") || rest.first == UInt8(ascii: "E") {
+            rest.removeFirst()
+            if isSign(rest.first) { rest.removeFirst() }
+            guard !takeDigits().isEmpty else { return nil }
+        }
+        return rest.isEmpty ? all.drop { $0 == UInt8(ascii: "0") }.count : nil
     }
 }

@@ -14,7 +14,9 @@ enum Timestamp {
     static func text(microseconds: Int64) -> String {
         let dayLength: Int64 = 86_400_000_000
         let days = microseconds.floorDivided(by: dayLength)
-        let rest = microseconds - days * dayLength
+        // Not by multiplication, which overflows at the lowest numbers.
+        let remainder = microseconds % dayLength
+        let rest = remainder < 0 ? remainder + dayLength : remainder
         let date = civilDate(days: days)
         let isBeforeChrist = date.year <= 0
         let year = isBeforeChrist ? 1 - date.year : date.year

@@ -110,7 +110,7 @@ extension DatabaseError {
         case .timedOut, .cancelled:
             outcome != .notSent || phase == .resolving || phase == .connecting || phase == .authenticating
         case .server:
-            sqlState.map { $0.classCode == "08" || SQLState.endsSession.contains($0) } ?? false
+            sqlState.map { $0.classCode == "08" } ?? false || diagnostics?.endsSession ?? false
                 || phase == .connecting || phase == .authenticating
         default:
             false

@@ -19,7 +19,7 @@ final class NoticeSink: @unchecked Sendable {
 
     func receive(_ result: OpaquePointer) {
         let diagnostics = ServerDiagnostics(result)
-        if let sqlState = diagnostics.sqlState, SQLState.endsSession.contains(sqlState) {
+        if diagnostics.endsSession {
             sessionEnd = diagnostics
         }
         handler?(diagnostics)
@@ -27,6 +27,11 @@ final class NoticeSink: @unchecked Sendable {
 }
 
 extension ServerDiagnostics {
+    /// The server closes the session after this.
+    var endsSession: Bool {
+        severity == "FATAL" || severity == "PANIC" || sqlState.map(SQLState.endsSession.contains) == true
+    }
+
     /// Copies the fields of an error or a notice.
     init(_ result: OpaquePointer) {
         func field(_ code: Unicode.Scalar) -> String? {

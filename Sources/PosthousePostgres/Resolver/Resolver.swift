@@ -82,9 +82,14 @@ final class Resolver: Sendable {
             return true
         }
         guard needsThread, !startResolverThread({ self.work() }) else { return }
-        state.withLock { $0.threads -= 1 }
-        // Another thread may still get to the name; without any, nobody would.
-        if load.threads == 0 { finish(host, .failure(.outOfResources("no thread can be made"))) }
+        let abandoned = state.withLock { state in
+            state.threads -= 1
+            // Another thread may still get to the names; without any, nobody would.
+            guard state.threads == 0 else { return [String]() }
+            defer { state.queue = [] }
+            return state.queue
+        }
+        for host in abandoned { finish(host, .failure(.outOfResources("no thread can be made"))) }
     }
 
     /// A thread's life: it looks names up until none is left.

@@ -45,6 +45,9 @@ final class ServerResult: @unchecked Sendable {
     /// `ROLLBACK`.
     var isRollback: Bool { hasTag("ROLLBACK") }
 
+    /// `COMMIT` and `PREPARE TRANSACTION`.
+    var isCommit: Bool { hasTag("COMMIT") || hasTag("PREPARE TRANSACTION") }
+
     /// `DISCARD ALL` and `DEALLOCATE ALL`.
     var dropsPreparedStatements: Bool { hasTag("DISCARD ALL") || hasTag("DEALLOCATE ALL") }
 

@@ -65,7 +65,7 @@ struct SQLScanner {
             case .doubleQuote:
                 skipQuoted(.doubleQuote, backslashEscapes: false)
             case .minus where byte(at: position + 1) == .minus:
-                position = bytes[position...].firstIndex(of: .newline) ?? bytes.count
+                position = bytes[position...].firstIndex { $0 == .newline || $0 == .carriageReturn } ?? bytes.count
             case .slash where byte(at: position + 1) == .asterisk:
                 skipBlockComment()
             case .dollar where dollarTag(at: position) != nil:
@@ -176,6 +176,7 @@ extension UInt8 {
     fileprivate static let asterisk = UInt8(ascii: "*")
     fileprivate static let semicolon = UInt8(ascii: ";")
     fileprivate static let newline = UInt8(ascii: "\n")
+    fileprivate static let carriageReturn = UInt8(ascii: "\r")
 
     fileprivate var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
     fileprivate var isSpace: Bool { self == 0x20 || (0x09...0x0D).contains(self) }

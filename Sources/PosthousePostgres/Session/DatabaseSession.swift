@@ -59,7 +59,8 @@ public struct DatabaseSession: Sendable {
     ///
     /// - Throws: ``DatabaseError/Code/connectionBusy``, ``DatabaseError/Code/connectionClosed``.
     public func parameterStatus(_ name: String) throws(DatabaseError) -> String? {
-        try connection.parameterStatus(name)
+        try connection.check(permit)
+        return try connection.parameterStatus(name)
     }
 }
 

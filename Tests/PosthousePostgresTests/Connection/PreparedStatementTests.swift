@@ -34,6 +34,18 @@ import Testing
         #expect(cache.plan(for: "a") == .prepare(name: "posthouse_2"), "the first attempt failed")
     }
 
+    @Test func textsOfDifferentBytesAreDifferentStatements() {
+        var cache = StatementCache(capacity: 3)
+        let composed = "SELECT '\u{E9}'"
+        let decomposed = "SELECT 'e\u{301}'"
+        #expect(composed == decomposed, "as Swift compares")
+        _ = cache.plan(for: composed)
+        if case .prepare(let name) = cache.plan(for: composed) { cache.markPrepared(composed, as: name) }
+        #expect(cache.plan(for: decomposed) == .unnamed)
+        #expect(cache.plan(for: decomposed) == .prepare(name: "posthouse_2"))
+        #expect(cache.plan(for: composed) == .prepared(name: "posthouse_1"))
+    }
+
     @Test func longTextsAreNotKept() {
         var cache = StatementCache(capacity: 2)
         let text = String(repeating: "x", count: 40_000)

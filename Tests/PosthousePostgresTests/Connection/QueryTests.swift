@@ -7,6 +7,80 @@ import Testing
 @testable import PosthousePostgres
 
 @Suite(.timeLimit(.minutes(2))) struct QueryTests {
+    @Test func statementsThatReadTheSameAndAreNotTheSameStayApart() async throws {
+        try await withConnection { db in
+            let composed = "\u{E9}"
+            let decomposed = "e\u{301}"
+            for text in [composed, composed, composed, decomposed, decomposed, decomposed] {
+                let bytes = try await db.query(SQL(raw: "SELECT octet_length('\(text)')")).decode(Int.self)
+                #expect(bytes == [text.utf8.count])
+            }
+        }
+    }
+
+    @Test func aScriptThatHasCommittedIsNotSaidToHaveFailedAsAWhole() async throws {
+        try await withConnection { db in
+            let error = try await databaseError {
+                try await db.executeScript("BEGIN; CREATE TEMPORARY TABLE kept (id int); COMMIT; SELECT 1/0")
+            }
+            #expect(error.sqlState == "22012")
+            #expect(error.outcome == .mayHaveRun)
+            #expect(!error.isSafeToRetry)
+            try await db.execute("INSERT INTO kept VALUES (1)")
+            let whole = try await databaseError {
+                try await db.executeScript("INSERT INTO kept VALUES (2); SELECT 1/0")
+            }
+            #expect(whole.outcome == .failed)
+        }
+    }
+
+    @Test func aProcedureMayHaveCommittedBeforeItFailed() async throws {
+        try await withConnection { db in
+            let error = try await databaseError {
+                try await db.execute("DO $$ BEGIN CREATE TEMPORARY TABLE made (id int); COMMIT; PERFORM 1/0; END $$")
+            }
+            #expect(error.outcome == .mayHaveRun)
+            try await db.execute("INSERT INTO made VALUES (1)")
+            try await db.execute("BEGIN")
+            let inside = try await databaseError { try await db.execute("DO $$ BEGIN PERFORM 1/0; END $$") }
+            #expect(inside.outcome == .failed, "it cannot commit there")
+            try await db.execute("ROLLBACK")
+        }
+    }
+
+    @Test func theFirstStatementOfAScriptTellsWhetherItsCommitCommitted() async throws {
+        try await withConnection { db in
+            try await db.execute("BEGIN")
+            _ = try await databaseError { try await db.execute("SELECT 1/0") }
+            let error = try await databaseError { try await db.executeScript("COMMIT; SELECT 1") }
+            #expect(error.code == .commitRolledBack)
+            try await db.execute("BEGIN")
+            try await db.executeScript("COMMIT; BEGIN; ROLLBACK")
+        }
+    }
+
+    /// The server sends without a pause, faster than anybody could read it all.
+    @Test func anAnswerWithoutEndEndsAtItsDeadlineAndLetsOthersRun() async throws {
+        try await withLoop { loop in
+            let db = try await connect(TestServer.parameters(), loop: loop)
+            defer { db.close() }
+            let other = try await connect(TestServer.parameters(), loop: loop)
+            defer { other.close() }
+            async let flood = databaseError {
+                try await withTaskExecutorPreference(loop) {
+                    _ = try await db.query(
+                        "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)",
+                        deadline: .now + .milliseconds(500)
+                    )
+                }
+            }
+            for _ in 0..<20 { try await other.execute("SELECT 1") }
+            let error = try await flood
+            #expect(error.code == .timedOut)
+            #expect(error.outcome == .mayHaveRun)
+        }
+    }
+
     @Test func aStatementReturnsItsRows() async throws {
         try await withConnection { connection in
             let rows = try await connection.query("SELECT 1 AS one, 'zwei'::text AS two, NULL::int AS three")

@@ -141,7 +141,10 @@ private func reason<Value: SQLDecodable>(_ text: String, _ type: Value.Type, oid
         #expect(try decode("NaN", Decimal.self).isNaN)
         #expect(reason(String(repeating: "9", count: 39), Decimal.self) == .outOfRange)
         #expect(reason("Infinity", Decimal.self) == .outOfRange)
-        #expect(reason("x", Decimal.self) == .malformed)
+        for text in ["x", "", "2024-01-01", "1-2", "1.2.3", "12N", "1e", ".", "-", "1 "] {
+            #expect(reason(text, Decimal.self) == .malformed, "\(text)")
+        }
+        #expect(try decode("-0.5e+3", Decimal.self) == -500)
     }
 
     @Test func rawRepresentableTypesAreReadFromTheirRawValue() throws {

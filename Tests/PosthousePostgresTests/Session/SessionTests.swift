@@ -64,6 +64,12 @@ private struct Failure: Error {}
                 }
                 #expect(error.code == code && error.outcome == .notSent && error.message == "no more")
             }
+            // It may be in other hands, and busy.
+            async let theirs = connection.query("SELECT pg_sleep(0.2)")
+            try await Task.sleep(for: .milliseconds(50))
+            #expect(try await databaseError { try await db.query("SELECT 1") }.code == code)
+            #expect(throws: DatabaseError.self) { try db.parameterStatus("TimeZone") }
+            _ = try await theirs
             #expect(connection.isReusable, "nobody else's connection was touched")
         }
     }
@@ -72,13 +78,13 @@ private struct Failure: Error {}
         try await withConnection { connection in
             let permit = TestPermit()
             let db = DatabaseSession(connection: connection, permit: permit)
-            // Sent, prepared and sent, sent by name.
-            for checks in [1, 3, 4] {
+            // Before the connection is touched, and before each message: sent, prepared and sent, sent by name.
+            for checks in [2, 5, 7] {
                 _ = try await db.query("SELECT 1")
                 #expect(permit.checks == checks)
             }
             try await db.withTransaction { tx in _ = try await tx.query("SELECT 1") }
-            #expect(permit.checks == 7)
+            #expect(permit.checks == 13)
         }
     }
 
@@ -100,8 +106,8 @@ private struct Failure: Error {}
     @Test func aTransactionWhoseCommitWasNotSentIsRolledBack() async throws {
         try await withTable { session in
             let permit = TestPermit()
-            // BEGIN, INSERT, COMMIT.
-            permit.refuseOnly(check: 3)
+            // Two for BEGIN, two for INSERT, the second of COMMIT.
+            permit.refuseOnly(check: 6)
             let db = DatabaseSession(connection: session.connection, permit: permit)
             let error = try await databaseError {
                 try await db.withTransaction { try await $0.execute("INSERT INTO t VALUES (1)") }
