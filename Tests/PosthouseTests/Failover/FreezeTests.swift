@@ -39,6 +39,34 @@ extension RealServers {
             print(Distribution(of: "\(readers) readers: first write after the freeze, promoted at once", resumed))
         }
 
+        /// As most failovers go: the freeze is known long before somebody is promoted.
+        @Test func aTransactionOnAFrozenPrimaryCannotGoOnWhenItsSuccessorIsThere() async throws {
+            try await LocalCluster.withCluster(.init(replicas: 1, setUp: [Application.table])) { servers in
+                let (frozen, heir) = (servers.nodes[0], servers.nodes[1])
+                let cluster = try PostgresCluster(servers.dsn())
+                try await cluster.ready()
+                let lease = try await cluster.acquire()
+                try await lease.session.execute("BEGIN")
+                try await lease.session.execute("INSERT INTO ledger VALUES (1)")
+                try await frozen.pause()
+                try await eventually("the freeze is seen") { cluster.snapshot().hosts[0].state == .frozen }
+                try await heir.promote()
+                try await eventually("the successor is elected") { cluster.snapshot().primary == heir.address }
+                try await frozen.resume()
+                for _ in 0..<2 {
+                    let error = await #expect(throws: DatabaseError.self) { try await lease.session.execute("COMMIT") }
+                    #expect(error?.code == .fenced)
+                    #expect(error?.outcome == .notSent)
+                }
+                try? lease.release()
+                try await eventually("its session is gone") {
+                    try await frozen.value(of: "SELECT count(*) FROM pg_stat_activity WHERE xact_start < now()") == "0"
+                }
+                #expect(try await frozen.value(of: "SELECT count(*) FROM ledger") == "0")
+                await cluster.close()
+            }
+        }
+
         @Test func aFreezeThatNobodyUsesHeals() async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
                 let configuration = ClusterConfiguration(acquireTimeout: .seconds(30))
