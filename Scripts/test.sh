@@ -10,12 +10,21 @@ cd "$(dirname "$0")/.."
 : "${TARGETS:=$(cd Tests && echo *Tests)}"
 
 $SWIFT build --build-tests "$@"
-failed=""
+report=$(mktemp)
+log=$(mktemp)
+trap 'rm -f "$report" "$log"' EXIT
+trap 'exit 130' INT TERM
 for target in $TARGETS; do
     echo "== $target"
-    $SWIFT test --skip-build "$@" --filter "^$target\\." || failed="$failed $target"
+    {
+        $SWIFT test --skip-build "$@" --filter "^$target\\." 2>&1 || echo "FAILED: $target ($?)" >>"$report"
+    } | tee "$log"
+    if grep -q "^FAILED: $target " "$report"; then
+        grep -E "✘|recorded an issue|error:|Fatal|ThreadSanitizer|Crash|signal" "$log" >>"$report" || true
+    fi
 done
-if [ -n "$failed" ]; then
-    echo "FAILED:$failed" >&2
+# What failed is repeated at the end, where it is looked for.
+if [ -s "$report" ]; then
+    cat "$report" >&2
     exit 1
 fi

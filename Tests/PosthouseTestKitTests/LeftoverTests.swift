@@ -11,17 +11,14 @@ import Testing
 struct LeftoverTests {
     @Test func aKilledProcessLeavesNothing() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
-            try await Doomed.start { _ in kill(getpid(), SIGKILL) }
+            try await Doomed.start { _ in Doomed.die(of: SIGKILL) }
         }
         try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
     }
 
     @Test func anInterruptedProcessLeavesNothing() async throws {
         let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
-            try await Doomed.start { _ in
-                signal(SIGINT, SIG_DFL)
-                kill(getpid(), SIGINT)
-            }
+            try await Doomed.start { _ in Doomed.die(of: SIGINT) }
         }
         try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
     }
@@ -40,7 +37,7 @@ struct LeftoverTests {
                 try await cluster.nodes[1].pause()
                 let postmaster = try await cluster.nodes[1].status().pid ?? 0
                 kill(postmaster, SIGKILL)
-                kill(getpid(), SIGKILL)
+                Doomed.die(of: SIGKILL)
             }
         }
         try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
@@ -78,6 +75,18 @@ enum Doomed {
         _ = Array(text.utf8).withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
         try await end(cluster)
         withExtendedLifetime(cluster) {}
+    }
+
+    /// Threads that run tasks block most signals, and one that every thread blocks would come at some later time, or
+    /// after the process ended by itself: this thread takes it, here.
+    static func die(of number: Int32) -> Never {
+        signal(number, SIG_DFL)
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, number)
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
+        raise(number)
+        _exit(1)
     }
 
     static func expectNothingLeft(of output: [UInt8]?) async throws {
