@@ -33,6 +33,7 @@ let package = Package(
     targets: [
         // The C border: one shim per system library.
         .target(name: "CReactor"),
+        .target(name: "CTask"),
         .target(name: "CTestKit"),
         .systemLibrary(
             name: "CLibPQ",
@@ -41,31 +42,31 @@ let package = Package(
         ),
 
         // The floors, bottom first; an upper floor imports lower floors only.
-        .target(name: "PosthouseLocks", swiftSettings: settings),
+        .target(name: "PosthouseBase", swiftSettings: settings),
         .target(
             name: "PosthouseReactor",
-            dependencies: ["CReactor", "PosthouseLocks"],
+            dependencies: ["CReactor", "PosthouseBase"],
             swiftSettings: settings
         ),
         .target(
             name: "PosthousePool",
-            dependencies: ["PosthouseLocks", .product(name: "DequeModule", package: "swift-collections")],
+            dependencies: ["CTask", "PosthouseBase", .product(name: "DequeModule", package: "swift-collections")],
             swiftSettings: settings
         ),
         .target(
             name: "PosthouseCluster",
-            dependencies: ["PosthouseLocks", "PosthousePool"],
+            dependencies: ["PosthouseBase", "PosthousePool"],
             swiftSettings: settings
         ),
         .target(
             name: "PosthousePostgres",
-            dependencies: ["CLibPQ", "PosthouseLocks", "PosthouseReactor"],
+            dependencies: ["CLibPQ", "PosthouseBase", "PosthouseReactor"],
             swiftSettings: settings
         ),
         .target(
             name: "Posthouse",
             dependencies: [
-                "PosthouseLocks", "PosthouseReactor", "PosthousePool", "PosthouseCluster", "PosthousePostgres",
+                "PosthouseBase", "PosthouseReactor", "PosthousePool", "PosthouseCluster", "PosthousePostgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
@@ -86,17 +87,17 @@ let package = Package(
 
         .testTarget(
             name: "PosthouseReactorTests",
-            dependencies: ["PosthouseLocks", "PosthouseReactor"],
+            dependencies: ["PosthouseBase", "PosthouseReactor"],
             swiftSettings: settings
         ),
         .testTarget(
             name: "PosthousePoolTests",
-            dependencies: ["PosthouseLocks", "PosthousePool"],
+            dependencies: ["PosthouseBase", "PosthousePool"],
             swiftSettings: settings
         ),
         .testTarget(
             name: "PosthouseClusterTests",
-            dependencies: ["PosthouseLocks", "PosthouseCluster", "PosthousePool"],
+            dependencies: ["PosthouseBase", "PosthouseCluster", "PosthousePool"],
             swiftSettings: settings
         ),
         .testTarget(

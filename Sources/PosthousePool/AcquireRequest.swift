@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// What a caller asks of a pool.
 public struct AcquireRequest: Sendable {
     /// A member that serves any of these will do. Default: ``ServiceClass/all``.

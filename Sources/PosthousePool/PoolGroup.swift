@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// Pools of several hosts behind one wait queue: a request waits for a *service*, and takes whichever member can serve it
 /// first.
 ///

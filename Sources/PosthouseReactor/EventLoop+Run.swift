@@ -1,7 +1,7 @@
 import CReactor
 import Glibc
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+import PosthouseBase
 import Synchronization
 
 // MARK: - The thread

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+import PosthouseBase
 import Synchronization
 
 extension EventLoop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+import PosthouseBase
 import Synchronization
 
 /// Stands for a scheduled action, to cancel it.
@@ -55,7 +55,7 @@ extension EventLoop {
     /// A timer for the past is due now, behind those that were due before: one that sets itself again and again would
     /// otherwise stay in front of all others.
     private func makeTimer(_ instant: ContinuousClock.Instant) -> LoopTimer {
-        LoopTimer(due: max(clock.deadline(instant), clock.now()))
+        LoopTimer(due: max(clock.deadline(Moment(instant)), clock.now()))
     }
 
     private func insert(_ timer: LoopTimer, _ payload: LoopTimer.Payload) -> TimerHeap.Insertion {

@@ -1,6 +1,6 @@
 import CReactor
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+import PosthouseBase
 import Synchronization
 
 /// One epoll thread: tells tasks when their sockets are ready, keeps timers, and runs tasks that prefer it.
@@ -85,6 +85,12 @@ public final class EventLoop: TaskExecutor, Sendable {
         return Unmanaged<EventLoop>.fromOpaque(pointer).takeUnretainedValue()
     }
 
+    /// The number of the loop on whose thread the caller runs, without touching the loop; nil on any other thread.
+    package static var currentIndex: Int? {
+        guard let pointer = creactor_thread_loop() else { return nil }
+        return Unmanaged<EventLoop>.fromOpaque(pointer)._withUnsafeGuaranteedRef { $0.index }
+    }
+
     /// The caller runs on this loop's thread.
     @inline(__always)
     var isCurrent: Bool {
@@ -111,7 +117,7 @@ public final class EventLoop: TaskExecutor, Sendable {
     ///
     /// - Returns: the part of the stretch that lies after `since`.
     public func stall(since: ContinuousClock.Instant) -> Duration {
-        let since = clock.ticks(since)
+        let since = clock.ticks(Moment(since))
         // In this order: if this thread is held up in between, it must not blame the loop; and the loop records a stretch
         // before its phase changes, so that one that ends just now is seen here or there.
         let now = clock.now()

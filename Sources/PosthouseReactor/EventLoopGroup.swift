@@ -1,6 +1,6 @@
 import Glibc
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+import PosthouseBase
 import Synchronization
 
 /// A fixed number of loops that share the sockets of a program.

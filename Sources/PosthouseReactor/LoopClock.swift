@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// A moment as a loop counts it: in units of 2^30 attoseconds (1.07 ns) since the loop was made.
 ///
 /// A clock instant is a 128-bit count of attoseconds. To nanoseconds that is a division of several dozen cycles at every
@@ -8,21 +10,21 @@ typealias Ticks = Int64
 
 /// Converts between clock instants and ticks.
 struct LoopClock: Sendable {
-    private let origin = ContinuousClock.now
+    private let origin = Moment.now
 
     /// The present.
     func now() -> Ticks {
-        ticks(ContinuousClock.now)
+        ticks(Moment.now)
     }
 
-    /// An instant, rounded down.
-    func ticks(_ instant: ContinuousClock.Instant) -> Ticks {
-        Ticks(clamping: origin.duration(to: instant).attoseconds >> 30)
+    /// A moment, rounded down.
+    func ticks(_ moment: Moment) -> Ticks {
+        Ticks(clamping: moment.attoseconds - origin.attoseconds >> 30)
     }
 
     /// A deadline, rounded up: nothing ends before its time. `.max` means never.
-    func deadline(_ instant: ContinuousClock.Instant) -> Ticks {
-        let (sum, overflow) = ticks(instant).addingReportingOverflow(1)
+    func deadline(_ moment: Moment) -> Ticks {
+        let (sum, overflow) = ticks(moment).addingReportingOverflow(1)
         return overflow ? .max : sum
     }
 
@@ -37,7 +39,7 @@ struct LoopClock: Sendable {
     }
 
     /// A duration in ticks, rounded down.
-    static func ticks(_ duration: Duration) -> Ticks {
+    static func length(_ duration: Duration) -> Ticks {
         Ticks(clamping: duration.attoseconds >> 30)
     }
 }

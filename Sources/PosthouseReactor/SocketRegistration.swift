@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+package import PosthouseBase
 
 /// One edge-triggered registration of a socket with a loop, for the socket's whole life.
 ///
@@ -39,6 +39,11 @@ public final class SocketRegistration: Sendable {
         for interest: Readiness,
         until deadline: ContinuousClock.Instant?
     ) async throws(SocketWaitError) {
+        try await wait(for: interest, deadline: deadline.map { Moment($0) })
+    }
+
+    /// ``wait(for:until:)``, for a caller that counts in moments.
+    package func wait(for interest: Readiness, deadline: Moment?) async throws(SocketWaitError) {
         guard let armed = try arm(for: interest) else { return }
         let due = deadline.map(loop.clock.deadline) ?? .max
         await withTaskCancellationHandler {
@@ -60,7 +65,7 @@ public final class SocketRegistration: Sendable {
         until deadline: ContinuousClock.Instant?
     ) async throws(SocketWaitError) {
         guard try arm(for: interest) != nil else { return }
-        let due = deadline.map(loop.clock.deadline) ?? .max
+        let due = deadline.map { loop.clock.deadline(Moment($0)) } ?? .max
         await withUnsafeContinuation { continuation in
             if watch.publish(continuation, deadline: due) { loop.announce(deadline: due) }
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import PosthouseLocks
+import PosthouseBase
 import Synchronization
 
 /// The shared state of one registration: the loop's table holds it, and so does the handle users have.

@@ -8,10 +8,10 @@ struct StallHistory {
     }
 
     /// A loop that wakes this much after the time it asked for was stopped or starved.
-    static let toleratedOversleep = LoopClock.ticks(.milliseconds(20))
+    static let toleratedOversleep = LoopClock.length(.milliseconds(20))
 
     /// A loop whose turn takes longer was stopped, starved, or blocked by a job.
-    static let toleratedTurn = LoopClock.ticks(.milliseconds(50))
+    static let toleratedTurn = LoopClock.length(.milliseconds(50))
 
     private static let capacity = 32
     private var stretches: [Stretch] = []

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 import Testing
 
 @testable import PosthouseReactor

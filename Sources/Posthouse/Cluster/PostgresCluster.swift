@@ -2,7 +2,7 @@
 
 public import Logging
 public import PosthouseCluster
-import PosthouseLocks
+import PosthouseBase
 public import PosthousePostgres
 import PosthouseReactor
 

@@ -3,14 +3,18 @@
 import PosthousePool
 import PosthousePostgres
 
-/// A lease's permit, in the driver's terms. Fits into an existential without a box.
-struct LeaseSendPermit: SendPermit {
-    let permit: LeasePermit
+extension SendPermit {
+    /// A lease's permit, in the driver's terms.
+    init(_ permit: LeasePermit) {
+        self.init(permit.slot, stamp: Stamp(permit.expectedEpoch, permit.expectedFence))
+    }
+}
 
+extension PoolSlot: SendPermitIssuer {
     /// Two atomic loads; see ``LeasePermit/isValid``.
-    func check() throws(SendRefusal) {
+    public func check(_ stamp: SendPermit.Stamp) throws(SendRefusal) {
         do throws(PermitDenied) {
-            try permit.check()
+            try LeasePermit(slot: self, expectedEpoch: stamp.first, expectedFence: stamp.second).check()
         } catch {
             throw SendRefusal(code: error.databaseCode, message: error.description)
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import PosthouseCluster
-import PosthouseLocks
+import PosthouseBase
 public import PosthousePool
 public import PosthousePostgres
 public import PosthouseReactor
@@ -78,7 +78,7 @@ public struct LibPQDriver: ClusterDriver {
 
     /// The `db` of `write { db in }`.
     public func session(on connection: DatabaseConnection, permit: LeasePermit) -> DatabaseSession {
-        DatabaseSession(connection: connection, permit: LeaseSendPermit(permit: permit))
+        DatabaseSession(connection: connection, permit: SendPermit(permit))
     }
 
     /// Whether the session is closed, broken, busy, or not outside of a transaction.
@@ -105,7 +105,7 @@ public struct LibPQDriver: ClusterDriver {
     public func affinity(of connection: DatabaseConnection) -> Int { connection.loop.index + 1 }
 
     /// The loop that the caller runs on, if it does.
-    public var currentAffinity: Int { EventLoop.current.map { $0.index + 1 } ?? 0 }
+    public var currentAffinity: Int { EventLoop.currentIndex.map { $0 + 1 } ?? 0 }
 }
 
 extension DatabaseError {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 public import PosthousePool
 
 /// The shell around the ``TopologyMachine``: runs its actions on monitors, pools and subscribers.

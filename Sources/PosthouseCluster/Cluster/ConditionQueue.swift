@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 import PosthousePool
 
 /// Tasks that wait until a condition on some value holds: each is resumed exactly once.

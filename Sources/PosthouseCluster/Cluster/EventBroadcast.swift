@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 
 /// Hands each event to every subscriber; a slow subscriber loses its oldest events, never anybody's time.
 final class EventBroadcast<Element: Sendable>: Sendable {

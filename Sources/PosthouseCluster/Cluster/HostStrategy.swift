@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 import PosthousePool
 
 /// Ties one host's pool, connections and monitor to the core until the core is halted.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 import PosthousePool
 
 /// Lets one task sleep until a time or until somebody rings, whichever comes first. A ring is never lost.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import CTask
+import PosthouseBase
 import Synchronization
 
 /// A connection for a request, not yet checked: which lease of it this is, and the fence when it was granted.
@@ -177,12 +178,9 @@ extension PoolCore {
         return effects.isEmpty ? nil : run(effects, leaver: occupant)
     }
 
-    /// Tells tasks apart, for the diagnosis of a task that waits for what it holds itself: the bits of the running task's
-    /// reference, only compared, never followed (its hash would take longer than the rest of an idle hit); 0 outside any
-    /// task. A later task may be at the same address, so that equality is a hint.
-    private static var currentTask: UInt {
-        withUnsafeCurrentTask { $0.map { unsafeBitCast($0, to: UInt.self) } ?? 0 }
-    }
+    /// Tells tasks apart, for the diagnosis of a task that waits for what it holds itself: the running task's address, only
+    /// compared, never followed; 0 outside any task. A later task may be at the same address, so that equality is a hint.
+    private static var currentTask: UInt { ctask_current() }
 }
 
 extension Demand {

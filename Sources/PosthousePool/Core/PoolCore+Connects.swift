@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 
 // Connects and the alarm: the core's own tasks. They are detached, so that they keep nothing of the request that caused
 // them, and of high priority, because requests of any priority wait for them.

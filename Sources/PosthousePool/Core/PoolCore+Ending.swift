@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 
 extension PoolCore {
     /// - Returns: How many connections were still leased at the end.

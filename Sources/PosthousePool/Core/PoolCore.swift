@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 
 /// What runs the machine: it holds the lock, the connections, the tasks that wait and the tasks that connect.
 ///

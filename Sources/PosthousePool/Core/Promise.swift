@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 
 /// A value that one task waits for and another brings: once, in either order.
 final class Promise<Value: Sendable>: Sendable {

@@ -3,17 +3,12 @@
 /// A connection in your hands. It goes back to the pool when the lease ends: by ``release()``, or when the value goes out
 /// of scope. It cannot be copied, so it cannot be returned twice.
 public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
-    /// The strategy's connection. Not to be used after the lease.
-    public let connection: Connection
-
     @usableFromInline let occupant: Occupant
     @usableFromInline let epoch: UInt64
     @usableFromInline let fence: UInt64
 
     @inlinable
     init(_ grant: Grant, of type: Connection.Type) {
-        // A group's members all have strategies of the group's `Connection`: `PoolGroup.addMember` takes no other.
-        self.connection = unsafeDowncast(grant.occupant, to: ConnectionOccupant<Connection>.self).connection
         self.occupant = grant.occupant
         self.epoch = grant.epoch
         self.fence = grant.fence
@@ -25,6 +20,12 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
         if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
             occupant.slot.core.report(error, of: occupant.slot)
         }
+    }
+
+    /// The strategy's connection. Not to be used after the lease.
+    @inlinable public var connection: Connection {
+        // A group's members all have strategies of the group's `Connection`: `PoolGroup.addMember` takes no other.
+        unsafeDowncast(occupant, to: ConnectionOccupant<Connection>.self).connection
     }
 
     /// The member that the connection belongs to.

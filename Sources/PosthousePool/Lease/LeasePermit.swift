@@ -6,12 +6,12 @@ public import Synchronization
 ///
 /// A handle that might outlive its lease keeps the permit and checks it before every statement: two atomic loads.
 public struct LeasePermit: Sendable {
-    @usableFromInline let slot: PoolSlot
-    @usableFromInline let expectedEpoch: UInt64
-    @usableFromInline let expectedFence: UInt64
+    @usableFromInline package let slot: PoolSlot
+    @usableFromInline package let expectedEpoch: UInt64
+    @usableFromInline package let expectedFence: UInt64
 
     @inlinable
-    init(slot: PoolSlot, expectedEpoch: UInt64, expectedFence: UInt64) {
+    package init(slot: PoolSlot, expectedEpoch: UInt64, expectedFence: UInt64) {
         self.slot = slot
         self.expectedEpoch = expectedEpoch
         self.expectedFence = expectedFence

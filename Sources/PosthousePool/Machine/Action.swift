@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// A connection's place, and which of the connections that lived there in turn.
 struct SlotID: Hashable {
     let member: Int

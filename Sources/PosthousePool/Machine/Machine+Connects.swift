@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 // Connects belong to the pool. A waiter counts on at most one of them and a connect is counted on by at most one waiter;
 // a connect whose waiter has left is counted on by the next one instead of beginning another.
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 extension Machine {
     mutating func setServices(_ services: ServiceClass, for member: Int, now: Moment, _ actions: inout [Action]) {
         guard !isClosing else { return }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 extension Machine {
     /// A lease ended.
     mutating func returned(_ id: SlotID, _ condition: Condition, _ actions: inout [Action]) {

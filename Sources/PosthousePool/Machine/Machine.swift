@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// The pool's rules, as a value: what happened goes in, what to do comes out. It knows no connection, no task, no clock and
 /// no lock; the time comes in with each event that needs it.
 ///

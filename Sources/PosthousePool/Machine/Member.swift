@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// One host, as far as numbers tell it: limits, counts, back-off. A trivial value, so that reading it from the machine's
 /// array on every idle hit copies no references; what refers to memory is in its `SlotTable`.
 struct Member {

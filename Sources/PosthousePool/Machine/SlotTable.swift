@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// The transitions: empty -> connecting -> idle <-> leased, idle <-> claimed; connecting -> leased, closing, empty;
 /// connecting -> abandoned -> closing, empty; idle, leased, claimed -> closing -> empty.
 enum SlotState: Equatable {

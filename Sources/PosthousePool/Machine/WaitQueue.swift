@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// The requests that wait, first come first served.
 ///
 /// One line per demand, so that the first request that a member can serve is found by looking at the head of each line, and

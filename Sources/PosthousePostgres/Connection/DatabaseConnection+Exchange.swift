@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CLibPQ
+import PosthouseBase
 import PosthouseReactor
 
 /// What an exchange is for: decides how it ends when it is disturbed.
@@ -22,7 +23,7 @@ extension DatabaseConnection {
         _ exchange: inout Exchange,
         sql: SQL,
         purpose: Purpose,
-        deadline: ContinuousClock.Instant?
+        deadline: Moment?
     ) async throws(DatabaseError) {
         var hasWoken = false
         while let interest = advance(&exchange, hasWoken: hasWoken) {
@@ -34,7 +35,7 @@ extension DatabaseConnection {
                 continue
             }
             do throws(SocketWaitError) {
-                try await registration.wait(for: interest, until: deadline)
+                try await registration.wait(for: interest, deadline: deadline)
             } catch {
                 let purpose = resolve(purpose, sql)
                 guard error == .cancelled, purpose != .ordinary else { throw brokenOff(exchange, by: error, purpose) }
@@ -76,7 +77,7 @@ extension DatabaseConnection {
     private static let readsAtOnce = 64
 
     /// What would have ended a wait, if there had been one.
-    private func disturbance(_ purpose: Purpose, _ deadline: ContinuousClock.Instant?) -> SocketWaitError? {
+    private func disturbance(_ purpose: Purpose, _ deadline: Moment?) -> SocketWaitError? {
         if state.isInterrupted { return .interrupted }
         if purpose == .ordinary, Task.isCancelled { return .cancelled }
         if let deadline, deadline <= .now { return .timedOut }
@@ -101,11 +102,11 @@ extension DatabaseConnection {
     /// Waits on, though the task is cancelled: cancellation does not reach a task of its own.
     private func waitShielded(
         for interest: Readiness,
-        until deadline: ContinuousClock.Instant?
+        until deadline: Moment?
     ) async -> SocketWaitError? {
         await Task { [registration] () -> SocketWaitError? in
             do throws(SocketWaitError) {
-                try await registration.wait(for: interest, until: deadline)
+                try await registration.wait(for: interest, deadline: deadline)
                 return nil
             } catch {
                 return error

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CLibPQ
+import PosthouseBase
 import PosthouseReactor
 
 extension DatabaseConnection {
@@ -14,7 +15,7 @@ extension DatabaseConnection {
         _ sql: SQL,
         deadline: ContinuousClock.Instant? = nil
     ) async throws(DatabaseError) -> Rows {
-        try await run(sql, permit: nil, deadline: deadline)
+        try await run(sql, permit: nil, deadline: deadline.map { Moment($0) })
     }
 
     /// Runs one statement and returns how many rows it changed or returned.
@@ -28,7 +29,7 @@ extension DatabaseConnection {
         _ sql: SQL,
         deadline: ContinuousClock.Instant? = nil
     ) async throws(DatabaseError) -> Int {
-        try await run(sql, permit: nil, deadline: deadline).affectedRows
+        try await run(sql, permit: nil, deadline: deadline.map { Moment($0) }).affectedRows
     }
 
     /// Runs statements separated by semicolons, without parameters, in one round trip.
@@ -45,7 +46,7 @@ extension DatabaseConnection {
         _ text: String,
         deadline: ContinuousClock.Instant? = nil
     ) async throws(DatabaseError) -> [Rows] {
-        try await runScript(text, purpose: .ordinary, permit: nil, deadline: deadline)
+        try await runScript(text, purpose: .ordinary, permit: nil, deadline: deadline.map { Moment($0) })
     }
 }
 
@@ -53,8 +54,8 @@ extension DatabaseConnection {
     /// Runs one statement by the extended protocol.
     func run(
         _ sql: SQL,
-        permit: (any SendPermit)?,
-        deadline: ContinuousClock.Instant?
+        permit: SendPermit?,
+        deadline: Moment?
     ) async throws(DatabaseError) -> Rows {
         // Before the claim too: the connection may be in other hands.
         try check(permit)
@@ -89,8 +90,8 @@ extension DatabaseConnection {
     func runScript(
         _ text: String,
         purpose: Purpose,
-        permit: (any SendPermit)?,
-        deadline: ContinuousClock.Instant?
+        permit: SendPermit?,
+        deadline: Moment?
     ) async throws(DatabaseError) -> [Rows] {
         let sql = SQL(raw: text)
         try check(permit)
@@ -113,7 +114,7 @@ extension DatabaseConnection {
     private func prepareToSend(
         _ sql: SQL,
         purpose: Purpose,
-        deadline: ContinuousClock.Instant?
+        deadline: Moment?
     ) throws(DatabaseError) {
         if Task.isCancelled, resolve(purpose, sql) == .ordinary {
             throw error(.cancelled, "The task was cancelled.", phase: .sending, outcome: .notSent)
@@ -136,7 +137,7 @@ extension DatabaseConnection {
 
     /// Sends a statement, or what has to come before it.
     @inline(__always)
-    private func send(_ sql: SQL, permit: (any SendPermit)?) throws(DatabaseError) -> Exchange {
+    private func send(_ sql: SQL, permit: SendPermit?) throws(DatabaseError) -> Exchange {
         guard sql.parameters.count <= 65535 else {
             throw error(
                 .invalidStatement,
@@ -172,7 +173,7 @@ extension DatabaseConnection {
     private static let retiredStatementsAtOnce = 16
 
     @inline(__always)
-    func check(_ permit: (any SendPermit)?) throws(DatabaseError) {
+    func check(_ permit: SendPermit?) throws(DatabaseError) {
         do throws(SendRefusal) {
             try permit?.check()
         } catch {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
 import Synchronization
 
 /// How far a transaction is shielded from others that run at the same time.
@@ -53,16 +54,16 @@ extension DatabaseSession {
             ? TransactionFrame.savepoint(depth: depth)
             : TransactionFrame.transaction(isolation: isolation, readOnly: readOnly, deferrable: deferrable)
         try await run(frame.begin, purpose: .ordinary, deadline: statementDeadline(nil))
-        let inner = TransactionPermit(outer: permit)
+        let inner = TransactionScope(outer: permit)
         let result: Result
         do {
             defer { inner.end() }
             result = try await body(
                 DatabaseSession(
                     connection: connection,
-                    permit: inner,
+                    permit: SendPermit(inner),
                     timeout: timeout,
-                    deadline: deadline,
+                    moment: moment,
                     depth: depth + 1
                 )
             )
@@ -99,7 +100,7 @@ extension DatabaseSession {
     /// used again, and the server takes it back when the connection ends.
     private func undo(_ frame: TransactionFrame) async {
         guard [.inTransaction, .inFailedTransaction].contains(connection.transactionStatus) else { return }
-        let deadline = ContinuousClock.now + Self.undoTimeout
+        let deadline = Moment.now + Self.undoTimeout
         _ = try? await connection.runScript(frame.undo, purpose: .cleanUp, permit: permit, deadline: deadline)
     }
 
@@ -109,7 +110,7 @@ extension DatabaseSession {
     private func run(
         _ text: String,
         purpose: Purpose,
-        deadline: ContinuousClock.Instant?
+        deadline: Moment?
     ) async throws(DatabaseError) {
         _ = try await connection.runScript(text, purpose: purpose, permit: permit, deadline: deadline)
     }
@@ -140,15 +141,15 @@ struct TransactionFrame: Equatable {
 }
 
 /// Permits statements while the scope of a transaction lasts, and while the permit around it does.
-private final class TransactionPermit: SendPermit {
-    private let outer: (any SendPermit)?
+private final class TransactionScope: SendPermitIssuer {
+    private let outer: SendPermit?
     private let hasEnded = Atomic<Bool>(false)
 
-    init(outer: (any SendPermit)?) {
+    init(outer: SendPermit?) {
         self.outer = outer
     }
 
-    func check() throws(SendRefusal) {
+    func check(_ stamp: SendPermit.Stamp) throws(SendRefusal) {
         if hasEnded.load(ordering: .acquiring) {
             throw SendRefusal(
                 code: .transactionEnded,

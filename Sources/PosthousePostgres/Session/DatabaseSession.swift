@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 /// A connection lent for a scope: the `db` in `cluster.write { db in }`.
 ///
 /// Every statement first asks the permit that came with the loan. A handle that outlives its scope therefore throws
 /// ``DatabaseError/Code/leaseExpired``, one to a fenced host ``DatabaseError/Code/fenced``, and nothing is sent.
 public struct DatabaseSession: Sendable {
     let connection: DatabaseConnection
-    let permit: (any SendPermit)?
+    let permit: SendPermit?
     /// How many transactions and savepoints are open around this handle.
     let depth: Int
 
@@ -14,7 +16,13 @@ public struct DatabaseSession: Sendable {
     public var timeout: Duration?
 
     /// When the whole scope ends, at the latest; nil for no limit.
-    public var deadline: ContinuousClock.Instant?
+    public var deadline: ContinuousClock.Instant? {
+        get { moment?.instant }
+        set { moment = newValue.map { Moment($0) } }
+    }
+
+    /// ``deadline``, in plain bytes.
+    var moment: Moment?
 
     /// Lends a connection.
     ///
@@ -25,24 +33,30 @@ public struct DatabaseSession: Sendable {
     ///   - deadline: When the whole scope ends, at the latest; nil (the default) for no limit.
     public init(
         connection: DatabaseConnection,
-        permit: (any SendPermit)?,
+        permit: SendPermit?,
         timeout: Duration? = nil,
         deadline: ContinuousClock.Instant? = nil
     ) {
-        self.init(connection: connection, permit: permit, timeout: timeout, deadline: deadline, depth: 0)
+        self.init(
+            connection: connection,
+            permit: permit,
+            timeout: timeout,
+            moment: deadline.map { Moment($0) },
+            depth: 0
+        )
     }
 
     init(
         connection: DatabaseConnection,
-        permit: (any SendPermit)?,
+        permit: SendPermit?,
         timeout: Duration?,
-        deadline: ContinuousClock.Instant?,
+        moment: Moment?,
         depth: Int
     ) {
         self.connection = connection
         self.permit = permit
         self.timeout = timeout
-        self.deadline = deadline
+        self.moment = moment
         self.depth = depth
     }
 
@@ -112,10 +126,10 @@ extension DatabaseSession {
     }
 
     /// When a statement that starts now has to end.
-    func statementDeadline(_ timeout: Duration?) -> ContinuousClock.Instant? {
+    func statementDeadline(_ timeout: Duration?) -> Moment? {
         // A clock read costs more than the rest of this: only if somebody set a limit.
-        guard let limit = timeout ?? self.timeout else { return deadline }
-        let own = ContinuousClock.now + limit
-        return deadline.map { min($0, own) } ?? own
+        guard let limit = timeout ?? self.timeout else { return moment }
+        let own = Moment.now + limit
+        return moment.map { min($0, own) } ?? own
     }
 }

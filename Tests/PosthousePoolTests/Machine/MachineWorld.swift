@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
+
 @testable import PosthousePool
 
 /// Something that happens to a machine. `first` and `second` choose among what is possible then (modulo), so that a

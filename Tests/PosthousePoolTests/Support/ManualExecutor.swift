@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 
 /// Runs tasks when the test says so, in the order they became ready: it opens the windows that races need.
 final class ManualExecutor: TaskExecutor {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseLocks
+import PosthouseBase
 import PosthousePool
 
 /// A clock that stands still until the test moves it.

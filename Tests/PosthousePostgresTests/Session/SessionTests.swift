@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePostgres
 
 /// A permit under the test's control, which counts how often it is asked.
-private final class TestPermit: SendPermit {
+private final class TestPermit: SendPermitIssuer {
     private let state = Mutex<(refusal: SendRefusal?, refusedCheck: Int?, checks: Int)>((nil, nil, 0))
 
     var checks: Int { state.withLock { $0.checks } }
@@ -19,7 +19,7 @@ private final class TestPermit: SendPermit {
         state.withLock { $0.refusedCheck = number }
     }
 
-    func check() throws(SendRefusal) {
+    func check(_ stamp: SendPermit.Stamp) throws(SendRefusal) {
         let refusal: SendRefusal? = state.withLock { state in
             state.checks += 1
             if state.checks == state.refusedCheck { return SendRefusal(code: .leaseExpired, message: "not now") }
