@@ -12,7 +12,7 @@ struct CompareCommand: AsyncParsableCommand {
     )
 
     @Option(help: "How many rounds; the medians count.")
-    var rounds = 3
+    var rounds = 7
 
     @OptionGroup var load: LoadOptions
 

@@ -114,7 +114,7 @@ struct LoadOptions: ParsableArguments {
     var clients = 8
 
     @Option(help: "How long a measurement lasts.")
-    var seconds = 3.0
+    var seconds = 2.0
 
     @Option(help: "Seconds of load before each measurement, which do not count.")
     var warmUp = 0.3
