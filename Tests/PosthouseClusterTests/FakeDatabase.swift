@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseCluster
 import PosthouseBase
+import PosthouseCluster
 import PosthousePool
 import Synchronization
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Logging
-public import PosthouseCluster
 import PosthouseBase
+public import PosthouseCluster
 public import PosthousePostgres
 import PosthouseReactor
 

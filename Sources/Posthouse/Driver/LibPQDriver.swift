@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PosthouseCluster
 import PosthouseBase
+public import PosthouseCluster
 public import PosthousePool
 public import PosthousePostgres
 public import PosthouseReactor
