@@ -50,7 +50,7 @@ private struct Failure: Error {}
     func aRefusedPermitSendsNothing(code: DatabaseError.Code) async throws {
         try await withConnection { connection in
             let permit = TestPermit()
-            let db = DatabaseSession(connection: connection, permit: permit)
+            let db = DatabaseSession(connection: connection, permit: SendPermit(permit))
             _ = try await db.query("SELECT 1")
             permit.refuse(code)
             for attempt in 0..<4 {
@@ -77,7 +77,7 @@ private struct Failure: Error {}
     @Test func thePermitIsAskedBeforeEverySend() async throws {
         try await withConnection { connection in
             let permit = TestPermit()
-            let db = DatabaseSession(connection: connection, permit: permit)
+            let db = DatabaseSession(connection: connection, permit: SendPermit(permit))
             // Before the connection is touched, and before each message: sent, prepared and sent, sent by name.
             for checks in [2, 5, 7] {
                 _ = try await db.query("SELECT 1")
@@ -91,7 +91,7 @@ private struct Failure: Error {}
     @Test func aFenceInsideATransactionStopsItsCommit() async throws {
         try await withTable { session in
             let permit = TestPermit()
-            let db = DatabaseSession(connection: session.connection, permit: permit)
+            let db = DatabaseSession(connection: session.connection, permit: SendPermit(permit))
             let error = try await databaseError {
                 try await db.withTransaction { tx in
                     try await tx.execute("INSERT INTO t VALUES (1)")
@@ -108,7 +108,7 @@ private struct Failure: Error {}
             let permit = TestPermit()
             // Two for BEGIN, two for INSERT, the second of COMMIT.
             permit.refuseOnly(check: 6)
-            let db = DatabaseSession(connection: session.connection, permit: permit)
+            let db = DatabaseSession(connection: session.connection, permit: SendPermit(permit))
             let error = try await databaseError {
                 try await db.withTransaction { try await $0.execute("INSERT INTO t VALUES (1)") }
             }
