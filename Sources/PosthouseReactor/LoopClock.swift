@@ -19,7 +19,7 @@ struct LoopClock: Sendable {
 
     /// A moment, rounded down.
     func ticks(_ moment: Moment) -> Ticks {
-        Ticks(clamping: moment.attoseconds - origin.attoseconds >> 30)
+        Ticks(clamping: (moment - origin).attoseconds >> 30)
     }
 
     /// A deadline, rounded up: nothing ends before its time. `.max` means never.
