@@ -1,2 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "CTask.h"
+
+uint64_t ctask_random(void) {
+  static _Thread_local uint64_t state = 0;
+  // The address differs from thread to thread.
+  if (state == 0) state = (uintptr_t)&state * 0x9E3779B97F4A7C15u | 1;
+  state ^= state >> 12;
+  state ^= state << 25;
+  state ^= state >> 27;
+  return state * 0x2545F4914F6CDD1Du >> 32;
+}

@@ -15,16 +15,25 @@ struct Grant: Sendable {
 extension PoolCore {
     private enum Taken: Sendable { case grant(Grant, emptyHanded: Int?), nothing, closed }
 
-    /// Leases an idle connection. One lock, no allocation, no clock, no suspension, unless the connection turns out dead.
+    /// Leases an idle connection: one swap, no lock, no allocation, no clock, no suspension, if nobody waits and the
+    /// connection is fit; one lock if somebody does.
     @usableFromInline
     func take(_ request: AcquireRequest) throws(PoolError) -> Grant? {
         if let member = request.member, member.group != ObjectIdentifier(self) {
             throw .invalid("The request names a member of another pool group.")
         }
+        if let grant = open.take(request) {
+            guard let refuse = look(at: grant) else { return grant }
+            try reject(refuse, since: nil)
+        }
+        return try takeWithLock(request)
+    }
+
+    private func takeWithLock(_ request: AcquireRequest) throws(PoolError) -> Grant? {
         let demand = Demand(request)
         let holder = Self.currentTask
         while true {
-            let taken: Taken = state.withLock { state in
+            let taken: Taken = withMachine { state in
                 var emptyHanded: Int?
                 guard
                     let id = state.machine.takeIdle(
@@ -163,14 +172,15 @@ extension PoolCore {
         if reject.isCancellation { throw cancelledError(since: began) }
     }
 
-    /// Ends a lease. One lock, no allocation, no clock, unless somebody waits or the connection is not kept.
+    /// Ends a lease: one swap, no lock, no allocation, no clock, unless somebody waits or the connection is not kept.
     ///
     /// - Returns: What closing it threw, if the pool did not keep it.
     @usableFromInline
     func giveBack(_ occupant: Occupant, epoch: UInt64) -> (any Error)? {
         guard occupant.slot.endLease(expected: epoch) else { return nil }
         let condition = occupant.condition
-        let effects = state.withLock { state in
+        if case .usable = condition, open.give(occupant.slot.id) { return nil }
+        let effects = withMachine { state in
             var actions: [Action] = []
             state.machine.returned(occupant.slot.id, condition, &actions)
             return state.effects(of: actions)

@@ -36,7 +36,7 @@ extension PoolCore {
                 state.machine.holds(id, .connecting) ? .welcome : state.machine.holds(id, .abandoned) ? .late : .unknown
             if arrival == .unknown { return arrival }
             // Before the machine hears of it: what follows may be about this connection.
-            state.members[id.member][id] = MemberShell.Place(occupant: occupant)
+            state.settle(occupant, at: id)
             if arrival == .welcome {
                 state.members[id.member].lastError = nil
                 state.members[id.member].lastErrorAt = nil

@@ -89,7 +89,7 @@ extension PoolCore.State {
             members[id.member][id].closeAfterInterrupts = (reason, dropping)
         } else {
             effects.append(.close(occupant(id), reason, dropping: dropping))
-            members[id.member][id] = MemberShell.Place()
+            settle(nil, at: id)
         }
     }
 

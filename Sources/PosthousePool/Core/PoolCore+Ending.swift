@@ -27,7 +27,7 @@ extension PoolCore {
     /// The group is gone. A lease may outlive it: who holds one uses it to its end, and then it is closed.
     func dropped() {
         let now = now
-        let snapshot: PoolSnapshot? = state.withLock {
+        let snapshot: PoolSnapshot? = withMachine {
             $0.machine.isClosing ? nil : $0.snapshot(configuration.name, takenAt: now)
         }
         guard let snapshot else { return }

@@ -5,16 +5,25 @@ import PosthouseBase
 extension PoolCore {
     func snapshot() -> PoolSnapshot {
         let now = now
-        return state.withLock { $0.snapshot(configuration.name, takenAt: now) }
+        return state.withLock { state in
+            state.glance()
+            return state.snapshot(configuration.name, takenAt: now)
+        }
     }
 
     func status(of member: MemberID) -> PoolStatus {
-        state.withLock { $0.status(of: index(of: member)) }
+        state.withLock { state in
+            state.glance()
+            return state.status(of: index(of: member))
+        }
     }
 
     func activity() -> [PoolActivity] {
         state.withLock { state in
-            state.machine.members.map { PoolActivity(leased: $0.leased, endedLeases: $0.endedLeases) }
+            state.glance()
+            return state.members.indices.map {
+                PoolActivity(leased: state.machine.members[$0].leased, endedLeases: state.endedLeases($0))
+            }
         }
     }
 }

@@ -9,10 +9,14 @@ import PosthouseBase
 /// nothing up, so effects of different steps may run in any order, on any threads. Two need more:
 /// - a connection is not closed while an interrupt of it runs: the close waits (`Place.closeAfterInterrupts`);
 /// - a task that is stored after it began may find that it is not wanted any more; whoever stores it cancels it then.
+///
+/// Between the steps the idle connections of members about which nothing is to be decided lie open (`OpenIdle`): they are
+/// leased and given back with a swap each, and the machine hears of it at the next step.
 @usableFromInline
 final class PoolCore: Sendable {
     struct State {
         var machine: Machine
+        let open: OpenRoster
         var members: [MemberShell] = []
         /// The requests in the machine's queue, at the same indexes.
         var waiters: [Promise<Outcome>?] = []
@@ -27,6 +31,7 @@ final class PoolCore: Sendable {
     let time: any TimeSource
     let observer: (any PoolObserver)?
     let state: Guarded<State>
+    let open = OpenRoster()
 
     init(configuration: PoolGroupConfiguration, time: any TimeSource, observer: (any PoolObserver)?) {
         self.configuration = configuration
@@ -37,7 +42,7 @@ final class PoolCore: Sendable {
             maximumWaiters: configuration.maximumWaiters,
             seed: configuration.seed ?? .random(in: 0 ... .max)
         )
-        self.state = Guarded(State(machine: machine))
+        self.state = Guarded(State(machine: machine, open: open))
     }
 
     deinit {
@@ -48,13 +53,23 @@ final class PoolCore: Sendable {
 
     /// One event: runs the machine under the lock, then, outside it, what follows from that.
     func step<Result: Sendable>(_ event: (inout State, inout [Action]) -> Result) -> Result {
-        let (result, effects) = state.withLock { state in
+        let (result, effects) = withMachine { state in
             var actions: [Action] = []
             let result = event(&state, &actions)
             return (result, state.effects(of: actions))
         }
         if !effects.isEmpty { run(effects) }
         return result
+    }
+
+    /// Takes the lock and has the machine know everything; afterwards lays open what may lie open.
+    func withMachine<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+        state.withLock { state in
+            state.withdrawIdle()
+            let result = body(&state)
+            state.layIdleOpen()
+            return result
+        }
     }
 }
 
@@ -66,6 +81,10 @@ struct MemberShell {
     let opener: any SlotOpener
     var lastError: (any Error)?
     var lastErrorAt: Moment?
+    /// Whether its idle connections lie open.
+    var liesOpen = false
+    /// How many leases of connections ended that are closed by now.
+    var endedLeases: UInt64 = 0
     /// At the indexes of the machine's slots.
     var places: [Place] = []
 
@@ -101,16 +120,18 @@ extension PoolCore {
     }
 
     func addMember(label: String, configuration: PoolConfiguration, opener: any SlotOpener) -> MemberID {
-        state.withLock { state in
+        withMachine { state in
             let id = memberID(state.machine.addMember(configuration))
+            let fence = MemberFence(label: label)
             state.members.append(
                 MemberShell(
                     identity: PoolMember(group: self.configuration.name, id: id, label: label),
-                    fence: MemberFence(label: label),
+                    fence: fence,
                     connectTimeout: configuration.connectTimeout,
                     opener: opener
                 )
             )
+            open.add(id.index, fence: fence, capacity: configuration.burstLimit ?? configuration.maximumSize)
             return id
         }
     }
@@ -141,7 +162,7 @@ extension PoolCore {
 
     /// Holds the connection out of the idle ones; `false` if it is not idle.
     func claim(_ slot: PoolSlot) -> Bool {
-        state.withLock { $0.machine.claim(slot.id) }
+        withMachine { $0.machine.claim(slot.id) }
     }
 
     func settleClaim(_ slot: PoolSlot, _ verdict: IdleVerdict) {

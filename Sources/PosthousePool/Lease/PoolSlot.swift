@@ -12,6 +12,8 @@ public final class PoolSlot: Sendable {
 
     /// Counts the leases that have ended. Written only by the end of a lease, of which there is at most one at a time.
     @usableFromInline let epoch = Atomic<UInt64>(0)
+    /// The task that took it last. Only compared.
+    let holder = Atomic<UInt>(0)
     @usableFromInline let fence: MemberFence
     let id: SlotID
     @usableFromInline let core: PoolCore

@@ -6,10 +6,9 @@ extension Machine {
     /// A lease ended.
     mutating func returned(_ id: SlotID, _ condition: Condition, _ actions: inout [Action]) {
         guard holds(id, .leased) else { return }
-        members[id.member].endedLeases &+= 1
         switch condition {
         case .usable:
-            tables[id.member][id.index].isFresh = false
+            tables[id.member].noteUsed(id.index)
             members[id.member].ramp = Member.rampStart
             settle(id, &actions)
         case .closed:
@@ -29,7 +28,7 @@ extension Machine {
     /// would be called in a tight loop otherwise.
     mutating func pauseIfFresh(_ reject: Reject, now: Moment, _ actions: inout [Action]) {
         guard holds(reject.id, .leased), reject.condition != .usable else { return }
-        if tables[reject.id.member][reject.id.index].isFresh { backOff(reject.id.member, now: now, &actions) }
+        if tables[reject.id.member].fresh.contains(reject.id.index) { backOff(reject.id.member, now: now, &actions) }
     }
 
     /// The connection is held out of the idle ones. Returns `false` if it is not idle.

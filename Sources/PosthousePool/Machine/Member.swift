@@ -26,9 +26,6 @@ struct Member {
     var connecting = 0
     var abandoned = 0
 
-    /// How many leases have ended.
-    var endedLeases: UInt64 = 0
-
     /// Connects that failed in a row.
     var failures = 0
     /// No connect before this time. Cleared by the alarm, so that an idle hit need not know the time.

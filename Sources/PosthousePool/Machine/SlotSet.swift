@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A set of slot indexes, 64 to a word; its first element is found in time proportional to the words, not to the slots.
+/// A set of slot indexes, 48 to a word, as where they lie open (`OpenIdle`); its first element is found in time proportional to the words, not to the slots.
 struct SlotSet: Equatable {
+    static let slotsPerWord = 48
+
     private var words: [UInt64] = []
     private(set) var count = 0
 
     var isEmpty: Bool { count == 0 }
 
     func contains(_ index: Int) -> Bool {
-        index / 64 < words.count && words[index / 64] & Self.bit(index) != 0
+        index / Self.slotsPerWord < words.count && words[index / Self.slotsPerWord] & Self.bit(index) != 0
     }
 
+    func word(_ position: Int) -> UInt64 { position < words.count ? words[position] : 0 }
+
     mutating func insert(_ index: Int) {
-        while words.count <= index / 64 { words.append(0) }
-        guard words[index / 64] & Self.bit(index) == 0 else { return }
-        words[index / 64] |= Self.bit(index)
+        while words.count <= index / Self.slotsPerWord { words.append(0) }
+        guard words[index / Self.slotsPerWord] & Self.bit(index) == 0 else { return }
+        words[index / Self.slotsPerWord] |= Self.bit(index)
         count += 1
     }
 
     mutating func remove(_ index: Int) {
         guard contains(index) else { return }
-        words[index / 64] &= ~Self.bit(index)
+        words[index / Self.slotsPerWord] &= ~Self.bit(index)
         count -= 1
     }
 
@@ -28,7 +32,7 @@ struct SlotSet: Equatable {
     var first: Int? {
         guard count > 0 else { return nil }
         for position in words.indices where words[position] != 0 {
-            return position * 64 + words[position].trailingZeroBitCount
+            return position * Self.slotsPerWord + words[position].trailingZeroBitCount
         }
         return nil
     }
@@ -36,7 +40,7 @@ struct SlotSet: Equatable {
     var last: Int? {
         guard count > 0 else { return nil }
         for position in words.indices.reversed() where words[position] != 0 {
-            return position * 64 + 63 - words[position].leadingZeroBitCount
+            return position * Self.slotsPerWord + 63 - words[position].leadingZeroBitCount
         }
         return nil
     }
@@ -45,10 +49,10 @@ struct SlotSet: Equatable {
     func first(in other: SlotSet) -> Int? {
         for position in 0..<min(words.count, other.words.count) {
             let both = words[position] & other.words[position]
-            if both != 0 { return position * 64 + both.trailingZeroBitCount }
+            if both != 0 { return position * Self.slotsPerWord + both.trailingZeroBitCount }
         }
         return nil
     }
 
-    private static func bit(_ index: Int) -> UInt64 { 1 << UInt64(index % 64) }
+    private static func bit(_ index: Int) -> UInt64 { 1 << UInt64(index % slotsPerWord) }
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseBase
+import Synchronization
+
+// Before and after each step: what lies open is taken back, and laid open again.
+
+extension PoolCore.State {
+    /// The machine learns who has what, and nobody takes or gives until it is laid open again.
+    mutating func withdrawIdle() {
+        for index in members.indices where members[index].liesOpen {
+            members[index].liesOpen = false
+            open.withMember(index) { lane in
+                lane.withdraw { word, idle in catchUp(index, word, idle) }
+            }
+        }
+    }
+
+    /// Lays idle connections open of all members about which nothing is to be decided.
+    mutating func layIdleOpen() {
+        open.noteServed(machine.served)
+        for index in members.indices where machine.isCalm(index) {
+            members[index].liesOpen = true
+            open.withMember(index) { lane in
+                lane.open(machine.members[index]) { machine.openable(index, word: $0) }
+            }
+        }
+    }
+
+    /// The machine learns how things are at this moment, while they go on.
+    mutating func glance() {
+        for index in members.indices where members[index].liesOpen {
+            open.withMember(index) { lane in
+                lane.look { word, idle in catchUp(index, word, idle) }
+            }
+        }
+    }
+
+    private mutating func catchUp(_ member: Int, _ word: Int, _ idle: UInt64) {
+        let places = members[member].places
+        machine.catchUp(member, word: word, open: idle) { slot in
+            places[slot].occupant?.slot.holder.load(ordering: .relaxed) ?? 0
+        }
+    }
+
+    /// A connection is there from now on, or (nil) no more. Its slot's bit is clear and stays so in this step.
+    mutating func settle(_ occupant: Occupant?, at id: SlotID) {
+        if let gone = members[id.member][id].occupant {
+            members[id.member].endedLeases &+= gone.slot.epoch.load(ordering: .relaxed)
+        }
+        members[id.member][id] = MemberShell.Place(occupant: occupant)
+        if id.index >= open.withMember(id.member, { $0.capacity }) { grow(id.member, id.index * 2) }
+        open.withMember(id.member) { $0.settle(occupant, in: id.index) }
+    }
+
+    private func grow(_ member: Int, _ capacity: Int) {
+        open.grow(member, fence: members[member].fence, capacity: capacity)
+        for (index, place) in members[member].places.enumerated() {
+            open.withMember(member) { $0.settle(place.occupant, in: index) }
+        }
+    }
+
+    /// How many leases of the member have ended.
+    func endedLeases(_ member: Int) -> UInt64 {
+        members[member].places.reduce(members[member].endedLeases) {
+            $0 &+ ($1.occupant?.slot.epoch.load(ordering: .relaxed) ?? 0)
+        }
+    }
+}
