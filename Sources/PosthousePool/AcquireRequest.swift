@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseBase
+package import PosthouseBase
 
 /// What a caller asks of a pool.
 public struct AcquireRequest: Sendable {
@@ -22,18 +22,33 @@ public struct AcquireRequest: Sendable {
     }
 
     /// ``deadline``, in the pool's time.
-    var moment: Moment?
+    @usableFromInline var moment: Duration?
 
     /// Prefers idle connections of this affinity (``ConnectionStrategy/affinity(of:)``) on the chosen member. Default 0:
     /// no preference.
     public var affinity: Int
+
+    /// A request without a deadline of its own; every part has a default.
+    @inlinable
+    public init(
+        wants: ServiceClass = .all,
+        fallback: ServiceClass = [],
+        member: MemberID? = nil,
+        affinity: Int = 0
+    ) {
+        self.wants = wants
+        self.fallback = fallback
+        self.member = member
+        self.moment = nil
+        self.affinity = affinity
+    }
 
     /// A request; every part has a default.
     public init(
         wants: ServiceClass = .all,
         fallback: ServiceClass = [],
         member: MemberID? = nil,
-        deadline: ContinuousClock.Instant? = nil,
+        deadline: ContinuousClock.Instant?,
         affinity: Int = 0
     ) {
         self.wants = wants

@@ -7,7 +7,7 @@
 /// load is gone. Requests that have to wait are served in the order they came. An error of
 /// ``ConnectionStrategy/create()`` reaches the request that asked for the connection.
 public final class ConnectionPool<Strategy: ConnectionStrategy>: Sendable {
-    let group: PoolGroup<Strategy.Connection>
+    @usableFromInline let group: PoolGroup<Strategy.Connection>
     private let member: MemberID
 
     /// A pool without connections; the first request opens the first one.
@@ -34,10 +34,22 @@ public final class ConnectionPool<Strategy: ConnectionStrategy>: Sendable {
 
     /// Leases a connection; suspends only if none is idle. See ``PoolGroup/acquire(_:)``.
     ///
-    /// - Parameter deadline: When to give up. Default `nil`: now plus ``PoolConfiguration/acquireTimeout``.
+    /// It gives up after ``PoolConfiguration/acquireTimeout``.
+    ///
+    /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `connectFailed`.
+    @inlinable @inline(__always)
+    public nonisolated(nonsending) func acquire(
+        affinity: Int = 0
+    ) async throws(PoolError) -> Lease<Strategy.Connection> {
+        try await group.acquire(AcquireRequest(affinity: affinity))
+    }
+
+    /// Leases a connection; suspends only if none is idle. See ``PoolGroup/acquire(_:)``.
+    ///
+    /// - Parameter deadline: When to give up; `nil`: now plus ``PoolConfiguration/acquireTimeout``.
     /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `connectFailed`.
     public nonisolated(nonsending) func acquire(
-        deadline: ContinuousClock.Instant? = nil,
+        deadline: ContinuousClock.Instant?,
         affinity: Int = 0
     ) async throws(PoolError) -> Lease<Strategy.Connection> {
         try await group.acquire(AcquireRequest(deadline: deadline, affinity: affinity))
@@ -51,8 +63,16 @@ public final class ConnectionPool<Strategy: ConnectionStrategy>: Sendable {
     }
 
     /// Leases a connection for the time that `body` runs. See ``PoolGroup/withConnection(_:_:)``.
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func withConnection<Result: ~Copyable>(
-        deadline: ContinuousClock.Instant? = nil,
+        _ body: nonisolated(nonsending) (Strategy.Connection) async throws -> Result
+    ) async throws -> Result {
+        try await group.withConnection(AcquireRequest(), body)
+    }
+
+    /// Leases a connection for the time that `body` runs, if it gets one by `deadline`.
+    public nonisolated(nonsending) func withConnection<Result: ~Copyable>(
+        deadline: ContinuousClock.Instant?,
         _ body: nonisolated(nonsending) (Strategy.Connection) async throws -> Result
     ) async throws -> Result {
         try await group.withConnection(AcquireRequest(deadline: deadline), body)

@@ -77,7 +77,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     /// cancelled while it waits gets that error even if a connection was just granted; that goes to the next request.
     ///
     /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `exhausted`, `connectFailed`.
-    @inlinable
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func acquire(
         _ request: AcquireRequest = AcquireRequest()
     ) async throws(PoolError) -> Lease<Connection> {
@@ -98,6 +98,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     ///
     /// - Throws: What `body` throws; ``PoolError`` if there was no connection; what closing the connection threw if the
     ///   pool did not keep it and `body` did not throw (else that goes to the observer).
+    @inlinable @inline(__always)
     public nonisolated(nonsending) func withConnection<Result: ~Copyable>(
         _ request: AcquireRequest = AcquireRequest(),
         _ body: nonisolated(nonsending) (Connection) async throws -> Result

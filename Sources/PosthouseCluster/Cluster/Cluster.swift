@@ -112,7 +112,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         timeout: Duration? = nil,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
-        try await use(AcquireRequest(wants: [.primary, .replica], deadline: deadline(timeout)), body)
+        try await use(limited(AcquireRequest(wants: [.primary, .replica]), timeout), body)
     }
 
     /// Takes a connection to keep until the lease is released or dropped.
@@ -158,14 +158,17 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
 
     @inlinable
     func request(readOnly: Bool, fallbackPrimary: Bool?, timeout: Duration?) -> AcquireRequest {
-        guard readOnly else { return AcquireRequest(wants: .primary, deadline: deadline(timeout)) }
+        guard readOnly else { return limited(AcquireRequest(wants: .primary), timeout) }
         let fallback = fallbackPrimary ?? core.configuration.fallbackPrimary
-        return AcquireRequest(wants: .replica, fallback: fallback ? .primary : [], deadline: deadline(timeout))
+        return limited(AcquireRequest(wants: .replica, fallback: fallback ? .primary : []), timeout)
     }
 
     @inlinable
-    func deadline(_ timeout: Duration?) -> ContinuousClock.Instant? {
-        timeout.map { core.clock.now + $0 }
+    func limited(_ request: AcquireRequest, _ timeout: Duration?) -> AcquireRequest {
+        guard let timeout else { return request }
+        var request = request
+        request.deadline = core.clock.now + timeout
+        return request
     }
 
     // MARK: - Readiness
