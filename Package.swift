@@ -95,6 +95,12 @@ let package = Package(
             dependencies: ["PosthouseBase", "PosthousePool"],
             swiftSettings: settings
         ),
+        // Explores every interleaving of a model: values only, so that a sanitizer would find nothing, slowly.
+        .testTarget(
+            name: "PosthouseProtocolTests",
+            dependencies: ["PosthousePool"],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PosthouseClusterTests",
             dependencies: ["PosthouseBase", "PosthouseCluster", "PosthousePool"],

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseBase
+import Synchronization
+import Testing
+
+@testable import PosthousePool
+
+/// Connections that lie open, taken and given by many threads at once.
+@Suite(.timeLimit(.minutes(5)))
+struct OpenIdleTests {
+    /// A connection that notices if two have it.
+    private final class Horse: Sendable {
+        let riders = Atomic<Int>(0)
+        let isClosed = Atomic<Bool>(false)
+    }
+
+    private final class Stud: ConnectionStrategy, Sendable {
+        let live = Atomic<Int>(0)
+        let most = Atomic<Int>(0)
+        let made = Atomic<Int>(0)
+
+        func create() async throws -> Horse {
+            made.add(1, ordering: .relaxed)
+            most.max(live.add(1, ordering: .relaxed).newValue, ordering: .relaxed)
+            return Horse()
+        }
+
+        func isClosed(_ horse: Horse) -> Bool { horse.isClosed.load(ordering: .relaxed) }
+
+        func close(_ horse: Horse) {
+            #expect(horse.riders.load(ordering: .sequentiallyConsistent) == 0)
+            live.subtract(1, ordering: .relaxed)
+        }
+    }
+
+    private struct Group {
+        let stud = Stud()
+        let group = PoolGroup<Horse>(configuration: PoolGroupConfiguration(acquireTimeout: .seconds(60)))
+        let members: [MemberID]
+
+        init(sizes: [Int]) throws {
+            var members: [MemberID] = []
+            for (index, size) in sizes.enumerated() {
+                let configuration = PoolConfiguration(maximumSize: size)
+                members.append(try group.addMember(label: "\(index)", configuration: configuration, strategy: stud))
+                group.setServices(.all, for: members[index])
+            }
+            self.members = members
+        }
+
+        func ride(_ times: Int) async throws {
+            for _ in 0..<times {
+                try await group.withConnection { horse in
+                    #expect(horse.riders.add(1, ordering: .sequentiallyConsistent).newValue == 1)
+                    #expect(horse.riders.subtract(1, ordering: .sequentiallyConsistent).newValue == 0)
+                }
+            }
+        }
+
+        func lieOpen() -> [Bool] { group.core.state.withLock { $0.members.map(\.liesOpen) } }
+
+        func expectAtRest() async throws {
+            try await eventually("all is at rest") {
+                let members = group.snapshot().members
+                return members.allSatisfy { $0.leased == 0 && $0.closing == 0 && $0.connecting == 0 }
+                    && members.map(\.size).reduce(0, +) == stud.live.load(ordering: .relaxed)
+            }
+            #expect(group.core.violations == [])
+            #expect(group.snapshot().members.allSatisfy { $0.available == $0.size })
+            #expect(group.snapshot().waiting == 0)
+        }
+    }
+
+    @Test(arguments: [[4], [1], [100], [2, 2, 2]])
+    func nobodySharesAConnectionWhileAllElseChanges(sizes: [Int]) async throws {
+        let test = try Group(sizes: sizes)
+        let meddler = Task { try await Self.meddle(with: test, sizes) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 { group.addTask { try await test.ride(3000) } }
+            try await group.waitForAll()
+        }
+        meddler.cancel()
+        try await meddler.value
+        try await test.expectAtRest()
+        #expect(await test.group.close() == 0)
+        #expect(test.stud.live.load(ordering: .relaxed) == 0)
+    }
+
+    /// All that can be done to a group while it is used, in random order, until the task is cancelled.
+    private static func meddle(with test: Group, _ sizes: [Int]) async throws {
+        var random = SplitMix64(seed: Seeds.fromEnvironment(default: 1)[0])
+        while !Task.isCancelled {
+            let index = Int.random(in: test.members.indices, using: &random)
+            let member = test.members[index]
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0: test.group.expire(member)
+            case 1: try test.group.resize(member, maximumSize: Int.random(in: 1...sizes[index], using: &random))
+            case 2: try test.group.resize(member, maximumSize: sizes[index] + 60)
+            case 3:
+                test.group.fence(member)
+                test.group.setServices(.all, for: member)
+            case 4: _ = test.group.snapshot()
+            // May be cancelled.
+            default: try? await test.ride(1)
+            }
+            await Task.yield()
+        }
+    }
+
+    @Test func whatWasUsedLiesOpenAndIsTakenWithoutTheLock() async throws {
+        let test = try Group(sizes: [2])
+        try await test.ride(2)
+        #expect(test.lieOpen() == [true])
+        // Held by this thread: whoever needed it would wait for ever.
+        let isServed = try test.group.core.state.withLock { _ in
+            guard let lease = try test.group.tryAcquire() else { return false }
+            try lease.release()
+            return true
+        }
+        #expect(isServed)
+        #expect(test.group.activity()[0] == PoolActivity(leased: 0, endedLeases: 3))
+    }
+
+    @Test func aWaitingRequestClosesTheOpenWayAndItsEndOpensIt() async throws {
+        let test = try TestPool(1)
+        try await test.warmUp(1)
+        let first = test.holder()
+        try await eventually("it holds") { first.isHolding }
+        let second = try await test.waiter()
+        #expect(!(try test.takesAtOnce()))
+        try await first.end()
+        try await eventually("the waiter has it") { second.isHolding }
+        // No barging: it went to the waiter, and nobody else could have taken it.
+        #expect(test.strategy.counts.live == 1)
+        try await second.end()
+        #expect(try test.takesAtOnce())
+        try await test.expectAtRest()
+    }
+
+    @Test func moreSlotsThanAWordHas() async throws {
+        let test = try TestPool(120)
+        try await test.warmUp(120)
+        var holders: [Holder] = []
+        for _ in 0..<120 {
+            let holder = test.holder()
+            try await eventually("it holds") { holder.isHolding }
+            holders.append(holder)
+        }
+        #expect(!(try test.takesAtOnce()))
+        try test.pool.resize(maximumSize: 300)
+        for holder in holders { try await holder.end() }
+        #expect(test.status.available == 120)
+        try await test.expectAtRest()
+    }
+}
