@@ -24,8 +24,10 @@ struct OpenProtocol: Hashable {
         case givenAlthoughWithdrawn
         /// The word is laid open although somebody waits.
         case openedForWaiters
-        /// The word is laid open although a stale connection is leased.
-        case openedWithStale
+        /// Who holds a stale connection is not told.
+        case staleNotMarked
+        /// Whether a connection is stale is asked before the word is read.
+        case staleReadEarly
         /// The word stays open during a step.
         case notWithdrawn
     }
@@ -44,9 +46,12 @@ struct OpenProtocol: Hashable {
         case close
     }
 
-    /// Where things are in memory; behind these the connection of each slot.
+    /// Where things are in memory; behind these, for each slot, its connection and whether that is stale.
     private enum Place {
-        static let word = 0, lock = 1, fence = 2, slots = 3
+        static let word = 0, lock = 1, fence = 2
+
+        static func connection(_ slot: Int) -> Int { 3 + 2 * slot }
+        static func isStale(_ slot: Int) -> Int { 4 + 2 * slot }
     }
 
     /// A connection: which one, and how often the member had been fenced when it was opened.
@@ -85,6 +90,8 @@ struct OpenProtocol: Hashable {
         case wait
         case use(Lease)
         case give(Lease)
+        case readStale(Lease, OpenWord?)
+        case readWordLate(Lease)
         case swapBack(Lease, OpenWord)
         case done
     }
@@ -125,7 +132,7 @@ struct OpenProtocol: Hashable {
         let all: [Connection?] = (0..<slots).map { $0 < connections ? Connection(number: $0, generation: 0) : nil }
         let idle: UInt64 = (1 << UInt64(connections)) - 1
         memory = WeakMemory(
-            initial: [OpenWord.withdrawn.opening(idle).bits, 0, 0] + all.map { $0?.bits ?? 0 },
+            initial: [OpenWord.withdrawn.opening(idle).bits, 0, 0] + all.flatMap { [$0?.bits ?? 0, 0] },
             threads: jobs.count
         )
         threads = jobs.map { Thread(job: $0) }
@@ -148,6 +155,9 @@ struct OpenProtocol: Hashable {
         }
         if idle != there { return "idle in the end: \(idle), there: \(there)" }
         if machine.isClosed, there != 0 { return "open connections of a closed pool: \(there)" }
+        for case let connection? in machine.connections where connection.generation != machine.generation {
+            return "\(connection) is stale and stayed"
+        }
         return nil
     }
 
@@ -192,7 +202,7 @@ extension OpenProtocol {
             guard found == word.bits else { return [moved(thread, afterLoad(OpenWord(bits: found)), after)] }
             return [moved(thread, .readConnection(slot: word.taking(from: .max)!.slot, fence: fence), after)]
         case .readConnection(let slot, let fence):
-            return memory.loads(Place.slots + slot, by: thread, acquiring: false).map { value, after in
+            return memory.loads(Place.connection(slot), by: thread, acquiring: false).map { value, after in
                 let connection = Connection(bits: value)
                 if mutation == .fenceReadLate { return moved(thread, .readFenceLate(slot: slot, connection), after) }
                 return taken(thread, Lease(slot: slot, connection: connection, fence: fence), after)
@@ -203,7 +213,17 @@ extension OpenProtocol {
             }
         case .use(let lease): return [moved(thread, .give(lease))]
         case .give(let lease):
-            return memory.loads(Place.word, by: thread, acquiring: false).map { value, after in
+            if mutation == .staleReadEarly { return [moved(thread, .readStale(lease, nil))] }
+            return memory.loads(Place.word, by: thread, acquiring: true).map { value, after in
+                moved(thread, .readStale(lease, OpenWord(bits: value)), after)
+            }
+        case .readStale(let lease, let word):
+            return memory.loads(Place.isStale(lease.slot), by: thread, acquiring: false).map { value, after in
+                if value != 0 { return moved(thread, .lock(.give(lease)), after) }
+                return moved(thread, word.map { .swapBack(lease, $0) } ?? .readWordLate(lease), after)
+            }
+        case .readWordLate(let lease):
+            return memory.loads(Place.word, by: thread, acquiring: true).map { value, after in
                 moved(thread, .swapBack(lease, OpenWord(bits: value)), after)
             }
         case .swapBack(let lease, let word): return [swapBack(thread, lease, word)]
@@ -229,7 +249,8 @@ extension OpenProtocol {
         }
         for (other, state) in threads.enumerated() where other != thread {
             switch state.step {
-            case .use(let theirs), .give(let theirs), .swapBack(let theirs, _):
+            case .use(let theirs), .give(let theirs), .readStale(let theirs, _), .readWordLate(let theirs),
+                .swapBack(let theirs, _):
                 if theirs.slot == lease.slot { violation = "threads \(thread) and \(other) hold slot \(lease.slot)" }
             default: break
             }
@@ -249,7 +270,7 @@ extension OpenProtocol {
         guard let given else { return moved(thread, .lock(.give(lease))) }
         let found = after.exchange(Place.word, by: thread) { $0 == word.bits ? given.bits : $0 }
         if found == word.bits { return moved(thread, .done, after) }
-        return moved(thread, .swapBack(lease, OpenWord(bits: found)), after)
+        return moved(thread, .readStale(lease, OpenWord(bits: found)), after)
     }
 
     private func wake(_ thread: Int) -> [OpenProtocol] {
@@ -301,6 +322,7 @@ extension OpenProtocol {
             var next = moved(thread, .unlock(following))
             var word = OpenWord(bits: memory.last(Place.word)).opening(machine.idle)
             if mutation == .noNumber { word = OpenWord.withdrawn.opening(machine.idle) }
+            if mutation != .staleNotMarked { next.markStale(by: thread) }
             next.memory.store(word.bits, to: Place.word, by: thread, releasing: mutation != .openedRelaxed)
             next.machine.isOpen = true
             return [next]
@@ -321,11 +343,14 @@ extension OpenProtocol {
     }
 
     private var isCalm: Bool {
-        let isStale = machine.connections.indices.contains {
-            machine.leased & 1 << UInt64($0) != 0 && machine.connections[$0]?.generation != machine.generation
+        !machine.isClosed && (machine.waiters.isEmpty || mutation == .openedForWaiters)
+    }
+
+    private mutating func markStale(by thread: Int) {
+        for slot in machine.connections.indices where machine.leased & 1 << UInt64(slot) != 0 {
+            guard machine.connections[slot]?.generation != machine.generation else { continue }
+            memory.store(1, to: Place.isStale(slot), by: thread, releasing: false)
         }
-        return !machine.isClosed && (machine.waiters.isEmpty || mutation == .openedForWaiters)
-            && (!isStale || mutation == .openedWithStale)
     }
 
     private func caughtUp(_ word: OpenWord) -> OpenProtocol {
@@ -375,7 +400,8 @@ extension OpenProtocol {
             let connection = Connection(number: machine.opened, generation: machine.generation)
             machine.opened += 1
             machine.connections[slot] = connection
-            memory.store(connection.bits, to: Place.slots + slot, by: thread, releasing: false)
+            memory.store(connection.bits, to: Place.connection(slot), by: thread, releasing: false)
+            memory.store(0, to: Place.isStale(slot), by: thread, releasing: false)
             settle(slot)
         case .close:
             machine.isClosed = true

@@ -96,7 +96,8 @@ public struct PoolGroupConfiguration: Sendable {
     /// more fails at once with ``PoolError/Code/exhausted``. Default `nil`: no limit.
     public var maximumWaiters: Int?
 
-    /// Seeds the choice among equally good members and the back-off's jitter, for tests. Default `nil`: random.
+    /// Seeds the back-off's jitter and the choice among equally good members when a request waits, for tests (an idle
+    /// connection is chosen without asking). Default `nil`: random.
     public var seed: UInt64?
 
     /// A configuration; every part has a default.

@@ -24,7 +24,7 @@ struct OpenIdle: ~Copyable {
     /// The member's index in the machine.
     let member: Int
 
-    /// What the member serves, as of the opening.
+    /// What the member serves, as of the last step.
     let services = Atomic<UInt8>(0)
 
     /// How many connections could still be opened within the soft limit, as of the opening; not positive while a back-off
@@ -124,9 +124,12 @@ extension OpenIdle {
                 let fence = fence.word.load(ordering: .acquiring)
                 guard words[index].swap(&word, for: next) else { continue }
                 // There while its bit can be set.
-                let occupant = occupants[index * SlotSet.slotsPerWord + slot]!.takeUnretainedValue()
-                occupant.slot.holder.store(holder, ordering: .relaxed)
-                return Grant(occupant: occupant, epoch: occupant.slot.epoch.load(ordering: .relaxed), fence: fence)
+                let occupant = occupants[index * SlotSet.slotsPerWord + slot]!
+                let epoch = occupant._withUnsafeGuaranteedRef { occupant in
+                    occupant.slot.holder.store(holder, ordering: .relaxed)
+                    return occupant.slot.epoch.load(ordering: .relaxed)
+                }
+                return Grant(occupant: occupant, epoch: epoch, fence: fence)
             }
         }
         return nil
@@ -135,11 +138,13 @@ extension OpenIdle {
     /// Lays a connection open again that was leased. One swap, if nobody interferes.
     ///
     /// - Returns: false if the machine has to decide what becomes of it.
-    func give(_ slot: Int) -> Bool {
+    func give(_ occupant: PoolSlot) -> Bool {
+        let slot = occupant.id.index
         guard slot < capacity else { return false }
         let index = slot / SlotSet.slotsPerWord
         var word = words[index].load()
-        while let next = word.giving(slot % SlotSet.slotsPerWord) {
+        // Of the same opening as the word, or the swap fails.
+        while !occupant.isStale.load(ordering: .relaxed), let next = word.giving(slot % SlotSet.slotsPerWord) {
             if words[index].swap(&word, for: next) { return true }
         }
         return false
@@ -163,9 +168,12 @@ extension OpenIdle {
         for index in 0..<wordCount { body(index, words[index].load().idle) }
     }
 
+    /// What the member serves from now on, whether it is laid open or not: whoever would ask it goes to the lock while it
+    /// is withdrawn, and whoever would not need not.
+    func note(_ services: ServiceClass) { self.services.store(services.rawValue, ordering: .releasing) }
+
     /// Lays open what is idle, under a new number.
     func open(_ member: Member, _ idle: (_ word: Int) -> UInt64) {
-        services.store(member.services.rawValue, ordering: .releasing)
         room.store(member.retryAt == nil ? member.softLimit - member.sockets : 0, ordering: .relaxed)
         canOpen.store(member.canOpen, ordering: .relaxed)
         for index in 0..<wordCount {

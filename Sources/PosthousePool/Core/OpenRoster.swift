@@ -60,7 +60,7 @@ extension OpenRoster {
             if services.isDisjoint(with: wanted) { continue }
             guard let count = member.pointee.count else { return nil }
             if count == 0, !member.pointee.canOpen.load(ordering: .relaxed) { continue }
-            let free = member.pointee.room.load(ordering: .relaxed) + count
+            let free = member.pointee.room.load(ordering: .relaxed) &+ count
             if free < bestFree { continue }
             if free == bestFree {
                 ties += 1
@@ -86,9 +86,9 @@ extension OpenRoster {
     /// Lays a leased connection open again.
     ///
     /// - Returns: false if the machine has to decide what becomes of it.
-    func give(_ id: SlotID) -> Bool {
+    func give(_ slot: PoolSlot) -> Bool {
         // The slot's member is in every list that its connection could have been leased from.
-        list.load(ordering: .acquiring)[id.member]!.pointee.give(id.index)
+        list.load(ordering: .acquiring)[slot.id.member]!.pointee.give(slot)
     }
 }
 

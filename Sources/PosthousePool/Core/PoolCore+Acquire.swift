@@ -7,9 +7,12 @@ import Synchronization
 /// A connection for a request, not yet checked: which lease of it this is, and the fence when it was granted.
 @usableFromInline
 struct Grant: Sendable {
-    @usableFromInline let occupant: Occupant
+    /// Not counted: a leased connection is in its member's places until the lease has ended, and with it the core.
+    @usableFromInline let occupant: Unmanaged<Occupant>
     @usableFromInline let epoch: UInt64
     @usableFromInline let fence: UInt64
+
+    var slot: PoolSlot { occupant._withUnsafeGuaranteedRef { $0.slot } }
 }
 
 extension PoolCore {
@@ -94,7 +97,7 @@ extension PoolCore {
             case .closed: throw closedError(since: began)
             }
             guard let refuse = look(at: grant) else {
-                if ticket != nil { observer?.waited(member(of: grant.occupant.slot), for: now - began) }
+                if ticket != nil { observer?.waited(member(of: grant.slot), for: now - began) }
                 return grant
             }
             if refuse.isCancellation { try self.reject(refuse, since: began) }
@@ -117,6 +120,7 @@ extension PoolCore {
                 if let reject { state.machine.rejected(reject, now: now, &actions) }
                 return .closed
             }
+            if deadline <= now { state.noteHolders() }
             let entry = state.machine.enter(
                 demand,
                 affinity: request.affinity,
@@ -142,7 +146,8 @@ extension PoolCore {
         case .granted(let grant):
             guard Task.isCancelled else { return grant }
             // Granted, then cancelled, before it ran again: the next request gets it.
-            if let error = giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: grant.occupant.slot) }
+            let slot = grant.slot
+            if let error = Self.giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
             throw cancelledError(since: began)
         case .timedOut(let held):
             let error = timedOutError(since: began, held: held)
@@ -156,13 +161,15 @@ extension PoolCore {
 
     /// Whether the connection may be handed out: `nil` if so. If not, nobody holds it any more, and the pool is to be told.
     private func look(at grant: Grant) -> Reject? {
-        let slot = grant.occupant.slot
-        let condition = grant.occupant.condition
-        // Fenced or terminated since it was granted: its permit would never be valid.
-        let isFenced = slot.fence.word.load(ordering: .acquiring) != grant.fence
-        if case .usable = condition, !isFenced { return nil }
-        _ = slot.endLease(expected: grant.epoch)
-        return Reject(id: slot.id, condition: condition)
+        grant.occupant._withUnsafeGuaranteedRef { occupant in
+            let slot = occupant.slot
+            let condition = occupant.condition
+            // Fenced or terminated since it was granted: its permit would never be valid.
+            let isFenced = slot.fence.word.load(ordering: .acquiring) != grant.fence
+            if case .usable = condition, !isFenced { return nil }
+            _ = slot.endLease(expected: grant.epoch)
+            return Reject(id: slot.id, condition: condition, isFirstUse: grant.epoch == 0)
+        }
     }
 
     /// - Throws: `cancelled` if the strategy's check said so.
@@ -176,10 +183,22 @@ extension PoolCore {
     ///
     /// - Returns: What closing it threw, if the pool did not keep it.
     @usableFromInline
-    func giveBack(_ occupant: Occupant, epoch: UInt64) -> (any Error)? {
+    static func giveBack(_ occupant: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
+        occupant._withUnsafeGuaranteedRef { $0.slot.core.giveBack($0, epoch: epoch) }
+    }
+
+    /// As ``giveBack(_:epoch:)``, where nobody is left to throw to.
+    @usableFromInline
+    static func giveBackReporting(_ occupant: Unmanaged<Occupant>, epoch: UInt64) {
+        let slot = occupant._withUnsafeGuaranteedRef { $0.slot }
+        if let error = giveBack(occupant, epoch: epoch) { slot.core.report(error, of: slot) }
+    }
+
+    @inline(__always)
+    private func giveBack(_ occupant: Occupant, epoch: UInt64) -> (any Error)? {
         guard occupant.slot.endLease(expected: epoch) else { return nil }
         let condition = occupant.condition
-        if case .usable = condition, open.give(occupant.slot.id) { return nil }
+        if case .usable = condition, open.give(occupant.slot) { return nil }
         let effects = withMachine { state in
             var actions: [Action] = []
             state.machine.returned(occupant.slot.id, condition, &actions)

@@ -104,6 +104,7 @@ extension PoolCore {
             guard state.alarmNumber == number else { return [] }
             state.alarm = nil
             state.alarmNumber += 1
+            state.noteHolders()
             state.machine.alarmRang(now: now, &actions)
             var timedOut: [MemberShell] = []
             for case .abandonConnect(let id, timedOut: true) in actions {

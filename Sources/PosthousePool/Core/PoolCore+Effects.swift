@@ -102,8 +102,9 @@ extension PoolCore.State {
     /// Which lease of the connection this is, and which fence its permit may not outlive, as of now.
     func grant(_ id: SlotID) -> Grant {
         let occupant = occupant(id)
+        occupant.slot.holder.store(machine.tables[id.member].slots[id.index].holder, ordering: .relaxed)
         return Grant(
-            occupant: occupant,
+            occupant: Unmanaged.passUnretained(occupant),
             epoch: occupant.slot.epoch.load(ordering: .relaxed),
             fence: occupant.slot.fence.word.load(ordering: .relaxed)
         )

@@ -19,10 +19,34 @@ extension PoolCore.State {
     /// Lays idle connections open of all members about which nothing is to be decided.
     mutating func layIdleOpen() {
         open.noteServed(machine.served)
-        for index in members.indices where machine.isCalm(index) {
+        for index in members.indices {
+            open.withMember(index) { $0.note(machine.members[index].services) }
+            guard machine.isCalm(index) else { continue }
+            markStale(index)
             members[index].liesOpen = true
             open.withMember(index) { lane in
-                lane.open(machine.members[index]) { machine.openable(index, word: $0) }
+                lane.open(machine.members[index]) { machine.tables[index].idle.word($0) }
+            }
+        }
+    }
+
+    /// Whoever holds a connection of an older generation brings it back by way of the lock.
+    private mutating func markStale(_ member: Int) {
+        let generation = machine.members[member].generation
+        guard members[member].markedGeneration != generation else { return }
+        members[member].markedGeneration = generation
+        for (index, place) in members[member].places.enumerated() {
+            guard let occupant = place.occupant, machine.isStale(machine.slotID(member, index)) else { continue }
+            occupant.slot.isStale.store(true, ordering: .relaxed)
+        }
+    }
+
+    /// Who took what that is leased, as of this moment: known to the slots, not all of it to the machine.
+    mutating func noteHolders() {
+        for member in members.indices {
+            for (index, place) in members[member].places.enumerated() {
+                guard let slot = place.occupant?.slot else { continue }
+                machine.tables[member][index].holder = slot.holder.load(ordering: .relaxed)
             }
         }
     }
@@ -37,10 +61,7 @@ extension PoolCore.State {
     }
 
     private mutating func catchUp(_ member: Int, _ word: Int, _ idle: UInt64) {
-        let places = members[member].places
-        machine.catchUp(member, word: word, open: idle) { slot in
-            places[slot].occupant?.slot.holder.load(ordering: .relaxed) ?? 0
-        }
+        machine.catchUp(member, word: word, open: idle)
     }
 
     /// A connection is there from now on, or (nil) no more. Its slot's bit is clear and stays so in this step.

@@ -83,6 +83,8 @@ struct MemberShell {
     var lastErrorAt: Moment?
     /// Whether its idle connections lie open.
     var liesOpen = false
+    /// The generation of the machine's member up to which older leased connections were marked.
+    var markedGeneration = 0
     /// How many leases of connections ended that are closed by now.
     var endedLeases: UInt64 = 0
     /// At the indexes of the machine's slots.
@@ -131,7 +133,7 @@ extension PoolCore {
                     opener: opener
                 )
             )
-            open.add(id.index, fence: fence, capacity: configuration.burstLimit ?? configuration.maximumSize)
+            open.add(id.index, fence: fence, capacity: min(configuration.maximumSize, 2 * SlotSet.slotsPerWord))
             return id
         }
     }

@@ -2,8 +2,10 @@
 
 /// A connection in your hands. It goes back to the pool when the lease ends: by ``release()``, or when the value goes out
 /// of scope. It cannot be copied, so it cannot be returned twice.
+@frozen
 public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
-    @usableFromInline let occupant: Occupant
+    /// Not counted; see `Grant`.
+    @usableFromInline let occupant: Unmanaged<Occupant>
     @usableFromInline let epoch: UInt64
     @usableFromInline let fence: UInt64
 
@@ -16,24 +18,25 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
 
     @inlinable
     deinit {
-        // After `release()` this finds the epoch advanced and does nothing.
-        if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
-            occupant.slot.core.report(error, of: occupant.slot)
-        }
+        PoolCore.giveBackReporting(occupant, epoch: epoch)
     }
 
     /// The strategy's connection. Not to be used after the lease.
     @inlinable public var connection: Connection {
         // A group's members all have strategies of the group's `Connection`: `PoolGroup.addMember` takes no other.
-        unsafeDowncast(occupant, to: ConnectionOccupant<Connection>.self).connection
+        occupant._withUnsafeGuaranteedRef { unsafeDowncast($0, to: ConnectionOccupant<Connection>.self).connection }
     }
 
     /// The member that the connection belongs to.
-    public var member: MemberID { occupant.slot.member }
+    public var member: MemberID { occupant._withUnsafeGuaranteedRef { $0.slot.member } }
 
     /// The right to use the connection, valid until the lease ends.
     @inlinable public var permit: LeasePermit {
-        LeasePermit(slot: occupant.slot, expectedEpoch: epoch, expectedFence: fence)
+        LeasePermit(
+            slot: occupant._withUnsafeGuaranteedRef { $0.slot },
+            expectedEpoch: epoch,
+            expectedFence: fence
+        )
     }
 
     /// Returns the connection to the pool.
@@ -43,8 +46,10 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
     /// - Throws: What ``ConnectionStrategy/close(_:)`` threw, if the pool did not keep the connection. It is gone all the same.
     @inlinable
     public consuming func release() throws {
-        if let error = occupant.slot.core.giveBack(occupant, epoch: epoch) {
-            throw error
-        }
+        let occupant = occupant
+        let epoch = epoch
+        // It is given back here; the connection may be gone afterwards.
+        discard self
+        if let error = PoolCore.giveBack(occupant, epoch: epoch) { throw error }
     }
 }

@@ -14,6 +14,8 @@ public final class PoolSlot: Sendable {
     @usableFromInline let epoch = Atomic<UInt64>(0)
     /// The task that took it last. Only compared.
     let holder = Atomic<UInt>(0)
+    /// Its connection is of an older generation than the member. Written while the member's idle connections are withdrawn.
+    let isStale = Atomic<Bool>(false)
     @usableFromInline let fence: MemberFence
     let id: SlotID
     @usableFromInline let core: PoolCore

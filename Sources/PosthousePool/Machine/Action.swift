@@ -65,6 +65,8 @@ enum Condition: Equatable {
 struct Reject: Equatable {
     let id: SlotID
     let condition: Condition
+    /// Nobody has used the connection yet.
+    let isFirstUse: Bool
 
     var isCancellation: Bool { condition == .invalid(isCancellation: true) }
 }

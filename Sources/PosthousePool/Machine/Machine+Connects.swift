@@ -18,7 +18,6 @@ extension Machine {
         let waiter = endConnect(id)
         members[id.member].failures = 0
         members[id.member].retryAt = nil
-        tables[id.member].noteFresh(id.index)
         tables[id.member].settle(id.index, at: affinity)
         let member = members[id.member]
         if isStale(id) {

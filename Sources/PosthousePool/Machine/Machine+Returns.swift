@@ -8,7 +8,6 @@ extension Machine {
         guard holds(id, .leased) else { return }
         switch condition {
         case .usable:
-            tables[id.member].noteUsed(id.index)
             members[id.member].ramp = Member.rampStart
             settle(id, &actions)
         case .closed:
@@ -28,7 +27,7 @@ extension Machine {
     /// would be called in a tight loop otherwise.
     mutating func pauseIfFresh(_ reject: Reject, now: Moment, _ actions: inout [Action]) {
         guard holds(reject.id, .leased), reject.condition != .usable else { return }
-        if tables[reject.id.member].fresh.contains(reject.id.index) { backOff(reject.id.member, now: now, &actions) }
+        if reject.isFirstUse { backOff(reject.id.member, now: now, &actions) }
     }
 
     /// The connection is held out of the idle ones. Returns `false` if it is not idle.

@@ -39,8 +39,6 @@ struct SlotTable {
     private(set) var slots: [Slot] = []
     private(set) var idle = SlotSet()
     private(set) var empty = SlotSet()
-    /// Slots whose connection nobody has used yet.
-    private(set) var fresh = SlotSet()
     /// Slots by affinity, for affinities other than 0. There are few: one per event loop.
     private(set) var homes: [(affinity: Int, slots: SlotSet)] = []
     /// Slots whose connect is under way, wanted or not, in the order it began. Few.
@@ -107,15 +105,6 @@ struct SlotTable {
         }
     }
 
-    mutating func noteFresh(_ index: Int) { fresh.insert(index) }
-    mutating func noteUsed(_ index: Int) { fresh.remove(index) }
-
-    /// Whether somebody holds a connection that is older than this generation.
-    func holdsStale(_ generation: Int) -> Bool {
-        generation != 0
-            && slots.contains { ($0.state == .leased || $0.state == .claimed) && $0.generation != generation }
-    }
-
     /// What was known of the slot's connection is forgotten.
     private mutating func clear(_ index: Int) {
         let affinity = slots[index].affinity
@@ -124,7 +113,6 @@ struct SlotTable {
             if homes[position].slots.isEmpty { homes.remove(at: position) }
         }
         slots[index] = Slot(incarnation: slots[index].incarnation + 1)
-        fresh.remove(index)
         empty.insert(index)
     }
 }

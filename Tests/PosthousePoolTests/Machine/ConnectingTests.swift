@@ -225,7 +225,7 @@ import Testing
     @Test func aStrategyThatOpensOnlyDeadConnectionsIsNotCalledInATightLoop() throws {
         var pool = Script.lone(maximum: 1)
         let slot = try pool.leased(1)[0]
-        pool.step { $0.rejected(Reject(id: slot, condition: .closed), now: $1, &$2) }
+        pool.step { $0.rejected(Reject(id: slot, condition: .closed, isFirstUse: true), now: $1, &$2) }
         let (_, actions) = pool.request(patience: .seconds(60))
         #expect(actions == [])
         #expect(pool.closed(slot) == [])

@@ -9,7 +9,7 @@ import PosthouseBase
 struct Happening: CustomStringConvertible {
     enum Kind: CaseIterable {
         case take, wait, cancel, connects, connectFails, returns, returnsDead, rejects, claim, claimEnds, closes
-        case setServices, fence, expire, resize, advance, close, terminate
+        case setServices, fence, expire, resize, advance, lieOpen, close, terminate
     }
 
     let kind: Kind
@@ -22,7 +22,7 @@ struct Happening: CustomStringConvertible {
             (.take, 12), (.wait, 16), (.cancel, 5), (.connects, 14), (.connectFails, 4), (.returns, 14),
             (.returnsDead, 3),
             (.rejects, 3), (.claim, 3), (.claimEnds, 4), (.closes, 9), (.setServices, 5), (.fence, 1), (.expire, 1),
-            (.resize, 3), (.advance, 8),
+            (.resize, 3), (.advance, 8), (.lieOpen, 8),
         ]
         var choice = Int.random(in: 0..<(weights.reduce(0) { $0 + $1.1 }), using: &random)
         var kind = Kind.wait
@@ -141,6 +141,7 @@ struct MachineWorld {
             step { machine, now, actions in
                 machine.resize(member, soft: soft, hard: soft + Int(second / 5 % 3), now: now, &actions)
             }
+        case .lieOpen: lieOpen(Int(first) % machine.members.count, second)
         case .advance: advance(by: .milliseconds(Int(first % 1500)))
         case .close:
             openCloses += 1
@@ -150,6 +151,33 @@ struct MachineWorld {
             step { machine, now, actions in machine.terminate(now: now, &actions) }
             if openCloses > 0 { fail("a terminated pool closes on") }
         }
+    }
+
+    /// What takers and givers do while a calm member's connections lie open; then the machine catches up.
+    private mutating func lieOpen(_ member: Int, _ choices: UInt64) {
+        guard machine.isCalm(member) else { return }
+        var word = OpenWord.withdrawn.opening(machine.tables[member].idle.word(0))
+        for choice in 0..<12 {
+            let takes = choices & 1 << UInt64(choice) != 0
+            if takes, let (next, slot) = word.taking(from: .max) {
+                word = next
+                connections[machine.slotID(member, slot)] = .leased
+            } else if let id = pick(
+                connections.filter { mayGive($0.key, $0.value, member) }.keys.sorted { $0.index < $1.index },
+                choices >> UInt64(choice)
+            ) {
+                word = word.giving(id.index)!
+                connections[id] = .open
+                granted[id] = nil
+            }
+        }
+        machine.catchUp(member, word: 0, open: word.withdrawing().idle)
+        step { _, _, _ in }
+    }
+
+    /// Stale ones come back by way of the lock.
+    private func mayGive(_ id: SlotID, _ connection: Connection, _ member: Int) -> Bool {
+        id.member == member && connection == .leased && !machine.isStale(id)
     }
 
     private mutating func take(_ demand: Demand, affinity: Int) {
@@ -203,7 +231,7 @@ struct MachineWorld {
         }
         guard let waiter = granted.removeValue(forKey: id) else { return }
         connections[id] = .open
-        let reject = Reject(id: id, condition: .closed)
+        let reject = Reject(id: id, condition: .closed, isFirstUse: second % 2 == 0)
         // Some are cancelled meanwhile, and come back no more.
         if second % 5 == 0 || machine.isClosing {
             step { machine, now, actions in machine.rejected(reject, now: now, &actions) }

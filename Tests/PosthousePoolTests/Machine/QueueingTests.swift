@@ -92,7 +92,7 @@ import Testing
         let first = try pool.waiter()
         let second = try pool.waiter()
         #expect(pool.release(slots[0]).served == [first])
-        let reject = Reject(id: slots[0], condition: .closed)
+        let reject = Reject(id: slots[0], condition: .closed, isFirstUse: false)
         let (entry, actions) = pool.request(ticket: first.ticket, rejecting: reject)
         guard case .waiting = entry else { throw Disappointment("it does not wait again", #_sourceLocation) }
         #expect(actions == [.close(slots[0], .reportedClosed)])

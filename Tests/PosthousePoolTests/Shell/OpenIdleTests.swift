@@ -58,6 +58,15 @@ struct OpenIdleTests {
             }
         }
 
+        func isServedWithoutTheLock() throws -> Bool {
+            // Held by this thread: whoever needed it would wait for ever.
+            try group.core.state.withLock { _ in
+                guard let lease = try group.tryAcquire() else { return false }
+                try lease.release()
+                return true
+            }
+        }
+
         func lieOpen() -> [Bool] { group.core.state.withLock { $0.members.map(\.liesOpen) } }
 
         func expectAtRest() async throws {
@@ -112,13 +121,7 @@ struct OpenIdleTests {
         let test = try Group(sizes: [2])
         try await test.ride(2)
         #expect(test.lieOpen() == [true])
-        // Held by this thread: whoever needed it would wait for ever.
-        let isServed = try test.group.core.state.withLock { _ in
-            guard let lease = try test.group.tryAcquire() else { return false }
-            try lease.release()
-            return true
-        }
-        #expect(isServed)
+        #expect(try test.isServedWithoutTheLock())
         #expect(test.group.activity()[0] == PoolActivity(leased: 0, endedLeases: 3))
     }
 
@@ -138,19 +141,52 @@ struct OpenIdleTests {
         try await test.expectAtRest()
     }
 
-    @Test func moreSlotsThanAWordHas() async throws {
-        let test = try TestPool(120)
-        try await test.warmUp(120)
-        var holders: [Holder] = []
-        for _ in 0..<120 {
-            let holder = test.holder()
-            try await eventually("it holds") { holder.isHolding }
-            holders.append(holder)
+    @Test func moreSlotsThanThereWasRoomForAtFirst() async throws {
+        let test = try Group(sizes: [250])
+        var holders: [LeaseHolder<Horse>] = []
+        func fill(to count: Int) async throws {
+            while holders.count < count { holders.append(LeaseHolder { try await test.group.acquire() }) }
+            try await eventually("all have one") { holders.allSatisfy { $0.isHolding } }
         }
-        #expect(!(try test.takesAtOnce()))
-        try test.pool.resize(maximumSize: 300)
-        for holder in holders { try await holder.end() }
-        #expect(test.status.available == 120)
+        // Two words, more than two, and more than the configuration named.
+        for (size, count) in [(250, 90), (250, 250), (600, 600)] {
+            try test.group.resize(test.members[0], maximumSize: size)
+            try await fill(to: count)
+            #expect(try test.group.tryAcquire() == nil)
+            for holder in holders { try await holder.end() }
+            holders = []
+            try await test.ride(10)
+            #expect(test.lieOpen() == [true])
+            try await test.expectAtRest()
+            #expect(test.stud.live.load(ordering: .relaxed) == count)
+        }
+    }
+
+    @Test func aMemberThatIsOutDoesNotCloseTheWayToTheOthers() async throws {
+        let test = try Group(sizes: [1, 1])
+        test.group.setServices([], for: test.members[1])
+        try await test.ride(2)
+        #expect(try test.isServedWithoutTheLock())
+    }
+
+    @Test func aLeaseFromBeforeAnExpiryDoesNotCloseTheWay() async throws {
+        let test = try Group(sizes: [2])
+        let old = LeaseHolder { try await test.group.acquire() }
+        try await eventually("it holds") { old.isHolding }
+        test.group.expire(test.members[0])
+        try await test.ride(2)
+        #expect(try test.isServedWithoutTheLock())
+        try await old.end()
+        // It came back by way of the lock, and was closed.
+        try await eventually("it is gone") { test.stud.live.load(ordering: .relaxed) == 1 }
         try await test.expectAtRest()
+    }
+
+    @Test func limitsWithoutEndTakeNoMemory() throws {
+        let pool = PoolGroup<Horse>()
+        let configuration = PoolConfiguration(maximumSize: .max, burstLimit: .max)
+        let member = try pool.addMember(label: "endless", configuration: configuration, strategy: Stud())
+        pool.setServices(.all, for: member)
+        #expect(try pool.tryAcquire() == nil)
     }
 }

@@ -5,9 +5,12 @@ import Testing
 
 @testable import PosthousePool
 
+/// A holder of what the scripted strategy opens.
+typealias Holder = LeaseHolder<FakeConnection>
+
 /// A task that leases a connection and holds it until it is told to give it back.
-final class Holder: Sendable {
-    private enum Phase { case asking, holding(FakeConnection, LeasePermit), failed(any Error), over }
+final class LeaseHolder<Connection: Sendable>: Sendable {
+    private enum Phase { case asking, holding(Connection, LeasePermit), failed(any Error), over }
 
     private struct Box {
         var phase = Phase.asking
@@ -17,7 +20,7 @@ final class Holder: Sendable {
     private let box = Guarded(Box())
     private let ending = Promise<Void>()
 
-    init(_ acquire: @escaping @Sendable () async throws -> Lease<FakeConnection>) {
+    init(_ acquire: @escaping @Sendable () async throws -> Lease<Connection>) {
         let task = Task {
             do {
                 let lease = try await acquire()
@@ -35,7 +38,7 @@ final class Holder: Sendable {
         box.withLock { $0.task = task }
     }
 
-    var connection: FakeConnection? {
+    var connection: Connection? {
         box.withLock { if case .holding(let connection, _) = $0.phase { connection } else { nil } }
     }
     var permit: LeasePermit? {
@@ -61,7 +64,7 @@ final class Holder: Sendable {
         return poolError
     }
 
-    func held() async throws -> FakeConnection {
+    func held() async throws -> Connection {
         try await eventually("the request is served") { isHolding || error != nil }
         if let error { throw error }
         return connection!
