@@ -184,6 +184,7 @@ extension OpenIdle {
 
     /// The slot's connection; nil when it is gone.
     func settle(_ occupant: Occupant?, in slot: Int) {
+        precondition(slot < capacity)
         let before = occupants[slot]
         occupants[slot] = occupant.map { Unmanaged.passUnretained($0) }
         let bit: UInt64 = 1 << UInt64(slot % SlotSet.slotsPerWord)

@@ -109,10 +109,11 @@ extension OpenRoster {
     }
 
     /// Makes room for more slots. The member's words must be withdrawn: the old ones remain so.
-    func grow(_ index: Int, fence: MemberFence, capacity: Int) {
+    func grow(_ index: Int, fence: MemberFence, capacity: Int, services: ServiceClass) {
         replaceList { members in
             var members = members
             members[index] = make(index, fence: fence, capacity: capacity)
+            members[index].pointee.note(services)
             return members
         }
     }

@@ -183,22 +183,32 @@ extension PoolCore {
     ///
     /// - Returns: What closing it threw, if the pool did not keep it.
     @usableFromInline
-    static func giveBack(_ occupant: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
-        occupant._withUnsafeGuaranteedRef { $0.slot.core.giveBack($0, epoch: epoch) }
+    static func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
+        // Once it is back, others may close it, and with it the pool may end: the core has to last until we are out of it.
+        let core = leased._withUnsafeGuaranteedRef { $0.slot.core }
+        return withExtendedLifetime(core) { core.giveBack(leased, epoch: epoch) }
     }
 
     /// As ``giveBack(_:epoch:)``, where nobody is left to throw to.
     @usableFromInline
-    static func giveBackReporting(_ occupant: Unmanaged<Occupant>, epoch: UInt64) {
-        let slot = occupant._withUnsafeGuaranteedRef { $0.slot }
-        if let error = giveBack(occupant, epoch: epoch) { slot.core.report(error, of: slot) }
+    static func giveBackReporting(_ leased: Unmanaged<Occupant>, epoch: UInt64) {
+        let slot = leased._withUnsafeGuaranteedRef { $0.slot }
+        if let error = giveBack(leased, epoch: epoch) { slot.core.report(error, of: slot) }
     }
 
+    private enum Handed { case back, late, toMachine(Condition) }
+
     @inline(__always)
-    private func giveBack(_ occupant: Occupant, epoch: UInt64) -> (any Error)? {
-        guard occupant.slot.endLease(expected: epoch) else { return nil }
-        let condition = occupant.condition
-        if case .usable = condition, open.give(occupant.slot) { return nil }
+    private func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
+        let handed: Handed = leased._withUnsafeGuaranteedRef { occupant in
+            guard occupant.slot.endLease(expected: epoch) else { return .late }
+            let condition = occupant.condition
+            if case .usable = condition, open.give(occupant.slot) { return .back }
+            return .toMachine(condition)
+        }
+        guard case .toMachine(let condition) = handed else { return nil }
+        // Still leased as far as the machine knows, so it is still there.
+        let occupant = leased.takeUnretainedValue()
         let effects = withMachine { state in
             var actions: [Action] = []
             state.machine.returned(occupant.slot.id, condition, &actions)

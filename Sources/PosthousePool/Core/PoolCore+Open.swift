@@ -70,13 +70,20 @@ extension PoolCore.State {
             members[id.member].endedLeases &+= gone.slot.epoch.load(ordering: .relaxed)
         }
         members[id.member][id] = MemberShell.Place(occupant: occupant)
-        if id.index >= open.withMember(id.member, { $0.capacity }) { grow(id.member, id.index * 2) }
+        if id.index >= open.withMember(id.member, { $0.capacity }) { grow(id.member) }
         open.withMember(id.member) { $0.settle(occupant, in: id.index) }
     }
 
-    private func grow(_ member: Int, _ capacity: Int) {
-        open.grow(member, fence: members[member].fence, capacity: capacity)
-        for (index, place) in members[member].places.enumerated() {
+    /// Room for twice the places that there are: some are of connections that are being opened.
+    private func grow(_ member: Int) {
+        let places = members[member].places
+        open.grow(
+            member,
+            fence: members[member].fence,
+            capacity: 2 * places.count,
+            services: machine.members[member].services
+        )
+        for (index, place) in places.enumerated() where place.occupant != nil {
             open.withMember(member) { $0.settle(place.occupant, in: index) }
         }
     }

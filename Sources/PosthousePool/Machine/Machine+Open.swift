@@ -18,8 +18,7 @@ extension Machine {
         let idle = tables[member].idle.word(word)
         var taken = idle & ~open
         var given = open & ~idle
-        // Calm since it was laid open: nobody waited, so what was leased came back in time.
-        members[member].ramp = Member.rampStart
+        if given != 0 { members[member].ramp = Member.rampStart }
         while taken != 0 {
             let index = word * SlotSet.slotsPerWord + taken.trailingZeroBitCount
             taken &= taken - 1

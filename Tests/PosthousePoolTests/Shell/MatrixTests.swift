@@ -59,6 +59,10 @@ struct MatrixTests {
             while !Task.isCancelled {
                 if test.strategy.counts.opening > 0 { test.strategy.open() }
                 if body == .never { for task in tasks { task.cancel() } }
+                // Whoever was told to end does so before time passes: after a second of it he would be written off.
+                while test.core.abandonedConnects > 0, test.strategy.counts.opening == 0, !Task.isCancelled {
+                    await Task.yield()
+                }
                 test.time.advance(by: .milliseconds(100))
                 await Task.yield()
             }

@@ -189,4 +189,20 @@ struct OpenIdleTests {
         pool.setServices(.all, for: member)
         #expect(try pool.tryAcquire() == nil)
     }
+
+    @Test func manyConnectionsThatOpenAtOnceFindRoom() async throws {
+        let test = try TestPool(10) {
+            $0.burstLimit = 200
+            $0.maximumConcurrentConnects = 100
+        }
+        test.strategy.always(.slow)
+        let holders = (0..<100).map { _ in test.holder() }
+        try await eventually("all connects are under way") { test.strategy.counts.opening == 100 }
+        for _ in 0..<100 { test.strategy.open() }
+        try await eventually("all hold one") { holders.allSatisfy(\.isHolding) }
+        for holder in holders { try await holder.end() }
+        try await eventually("the burst is over") { test.status.size == 10 }
+        #expect(try test.takesAtOnce())
+        try await test.expectAtRest()
+    }
 }

@@ -71,5 +71,6 @@ extension PoolCore {
     var violations: [String] { state.withLock { $0.machine.violations } }
     var hasAlarm: Bool { state.withLock { $0.alarm != nil } }
     var waiterPlaces: Int { state.withLock { max($0.waiters.count, $0.machine.queue.capacity) } }
+    var abandonedConnects: Int { state.withLock { $0.machine.members.reduce(0) { $0 + $1.abandoned } } }
     var slotPlaces: Int { state.withLock { $0.machine.tables.reduce(0) { $0 + $1.slots.count } } }
 }
