@@ -42,7 +42,7 @@ struct CompareCommand: AsyncParsableCommand {
             var comparison = Comparison(contenders)
             for round in 0..<rounds {
                 for contender in comparison.order(inRound: round, of: rounds) {
-                    let measurement = try measure(contender, on: cluster, installation)
+                    let measurement = try attempt(contender, on: cluster, installation)
                     comparison.add(measurement, of: contender)
                     tell("round \(round + 1): \(contender.name): \(Int(measurement.operationsPerSecond))/s")
                 }
@@ -85,6 +85,21 @@ struct CompareCommand: AsyncParsableCommand {
     private func isInstalled(_ peer: PythonPeer) -> Bool {
         let arguments = [python, "-c", "import \(peer.module)"]
         return (try? ChildProgram(path: "/usr/bin/env", arguments: arguments, limit: 30, isQuiet: true).run()) != nil
+    }
+
+    /// A peer's program that crashes (one has been seen to, at its end) gets another try; ours does not.
+    private func attempt(
+        _ contender: Contender,
+        on cluster: LocalCluster,
+        _ installation: PostgresInstallation
+    ) throws -> Measurement {
+        do {
+            return try measure(contender, on: cluster, installation)
+        } catch {
+            guard case .python = contender else { throw error }
+            tell("\(contender.name) failed and is measured again: \(error)")
+            return try measure(contender, on: cluster, installation)
+        }
     }
 
     private func measure(
