@@ -51,11 +51,8 @@ public struct AcquireRequest: Sendable {
         deadline: ContinuousClock.Instant?,
         affinity: Int = 0
     ) {
-        self.wants = wants
-        self.fallback = fallback
-        self.member = member
-        self.moment = deadline.map { Moment($0) }
-        self.affinity = affinity
+        self.init(wants: wants, fallback: fallback, member: member, affinity: affinity)
+        self.deadline = deadline
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which task runs, without a reference to it: `withUnsafeCurrentTask` counts one up and down and goes through generic code.
+// What an idle hit needs and Swift offers only at a price that is more than the rest of the hit.
 #ifndef POSTHOUSE_CTASK_H
 #define POSTHOUSE_CTASK_H
 #include <stdint.h>
@@ -7,7 +7,8 @@
 // Part of the runtime's binary interface (swift/Runtime/Concurrency.h), stable on all platforms that promise stability.
 __attribute__((swiftcall)) void *swift_task_getCurrent(void);
 
-// The running task's address, to tell tasks apart while they live; 0 outside any task.
+// The running task's address, 0 outside any task. Only to be compared, for the diagnosis of a task that waits for what it
+// holds itself; a later task may be at the same address. `withUnsafeCurrentTask` counts a reference and runs generic code.
 static inline uintptr_t ctask_current(void) { return (uintptr_t)swift_task_getCurrent(); }
 
 // A random number of the thread's own generator (xorshift64*): good enough to break ties, shared with nobody.

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CTask
-import PosthouseBase
 import Synchronization
 
 /// One member's idle connections as they lie open: whoever finds a bit set takes that connection by clearing it, and gives
@@ -21,9 +19,6 @@ import Synchronization
 ///   nothing more; whoever comes after finds the word withdrawn and goes to the lock.
 /// - Connections come and go, and services and limits change, while the words are withdrawn.
 struct OpenIdle: ~Copyable {
-    /// The member's index in the machine.
-    let member: Int
-
     /// What the member serves, as of the last step.
     let services = Atomic<UInt8>(0)
 
@@ -66,9 +61,8 @@ struct OpenIdle: ~Copyable {
         }
     }
 
-    /// - Parameter capacity: How many slots there will be at most.
-    init(member: Int, fence: MemberFence, capacity: Int) {
-        self.member = member
+    /// - Parameter capacity: How many slots it has words for, at the least.
+    init(fence: MemberFence, capacity: Int) {
         self.fence = fence
         wordCount = max(1, (capacity + SlotSet.slotsPerWord - 1) / SlotSet.slotsPerWord)
         words = .allocate(capacity: wordCount)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CTask
-import PosthouseBase
 import Synchronization
 
 /// All members' open idle connections, to be read without the lock.
@@ -95,8 +94,9 @@ extension OpenRoster {
 // MARK: - Under the lock
 
 extension OpenRoster {
-    func add(_ member: Int, fence: MemberFence, capacity: Int) {
-        replaceList { $0 + [make(member, fence: fence, capacity: capacity)] }
+    /// Members are added in the order of their indexes.
+    func add(fence: MemberFence, capacity: Int) {
+        replaceList { $0 + [make(fence: fence, capacity: capacity)] }
     }
 
     /// The member's words. To be changed while they are withdrawn.
@@ -112,15 +112,15 @@ extension OpenRoster {
     func grow(_ index: Int, fence: MemberFence, capacity: Int, services: ServiceClass) {
         replaceList { members in
             var members = members
-            members[index] = make(index, fence: fence, capacity: capacity)
+            members[index] = make(fence: fence, capacity: capacity)
             members[index].pointee.note(services)
             return members
         }
     }
 
-    private func make(_ member: Int, fence: MemberFence, capacity: Int) -> UnsafeMutablePointer<OpenIdle> {
+    private func make(fence: MemberFence, capacity: Int) -> UnsafeMutablePointer<OpenIdle> {
         let made = UnsafeMutablePointer<OpenIdle>.allocate(capacity: 1)
-        made.initialize(to: OpenIdle(member: member, fence: fence, capacity: capacity))
+        made.initialize(to: OpenIdle(fence: fence, capacity: capacity))
         owned.members.append(made)
         return made
     }

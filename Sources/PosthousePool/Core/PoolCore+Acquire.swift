@@ -34,7 +34,7 @@ extension PoolCore {
 
     private func takeWithLock(_ request: AcquireRequest) throws(PoolError) -> Grant? {
         let demand = Demand(request)
-        let holder = Self.currentTask
+        let holder = ctask_current()
         while true {
             let taken: Taken = withMachine { state in
                 var emptyHanded: Int?
@@ -113,7 +113,7 @@ extension PoolCore {
         _ promise: Promise<Outcome>
     ) -> Entered {
         let demand = Demand(request)
-        let holder = Self.currentTask
+        let holder = ctask_current()
         let now = now
         return step { state, actions in
             if state.machine.isClosing {
@@ -216,10 +216,6 @@ extension PoolCore {
         }
         return effects.isEmpty ? nil : run(effects, leaver: occupant)
     }
-
-    /// Tells tasks apart, for the diagnosis of a task that waits for what it holds itself: the running task's address, only
-    /// compared, never followed; 0 outside any task. A later task may be at the same address, so that equality is a hint.
-    private static var currentTask: UInt { ctask_current() }
 }
 
 extension Demand {

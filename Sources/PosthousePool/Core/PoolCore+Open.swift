@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PosthouseBase
 import Synchronization
 
 // Before and after each step: what lies open is taken back, and laid open again.
@@ -11,7 +10,7 @@ extension PoolCore.State {
         for index in members.indices where members[index].liesOpen {
             members[index].liesOpen = false
             open.withMember(index) { lane in
-                lane.withdraw { word, idle in catchUp(index, word, idle) }
+                lane.withdraw { word, idle in machine.catchUp(index, word: word, open: idle) }
             }
         }
     }
@@ -55,13 +54,9 @@ extension PoolCore.State {
     mutating func glance() {
         for index in members.indices where members[index].liesOpen {
             open.withMember(index) { lane in
-                lane.look { word, idle in catchUp(index, word, idle) }
+                lane.look { word, idle in machine.catchUp(index, word: word, open: idle) }
             }
         }
-    }
-
-    private mutating func catchUp(_ member: Int, _ word: Int, _ idle: UInt64) {
-        machine.catchUp(member, word: word, open: idle)
     }
 
     /// A connection is there from now on, or (nil) no more. Its slot's bit is clear and stays so in this step.

@@ -133,7 +133,7 @@ extension PoolCore {
                     opener: opener
                 )
             )
-            open.add(id.index, fence: fence, capacity: min(configuration.maximumSize, 2 * SlotSet.slotsPerWord))
+            open.add(fence: fence, capacity: min(configuration.maximumSize, 2 * SlotSet.slotsPerWord))
             return id
         }
     }

@@ -143,7 +143,7 @@ extension DatabaseConnection {
         if exchange.results.contains(where: \.isCommit) { return true }
         // Within a transaction a procedure cannot commit.
         guard pq.transactionStatus != PQTRANS_INERROR else { return false }
-        return ["CALL", "DO"].contains(SQLScanner(Array(sql.text.utf8.prefix(4096))).leadingWords(1).first)
+        return ["CALL", "DO"].contains(sql.leadingWords(1).first)
     }
 
     private func describe(_ exchange: Exchange, purpose: Purpose) -> DatabaseError {
@@ -190,8 +190,13 @@ extension Exchange {
 extension SQL {
     /// True for COMMIT, END and PREPARE TRANSACTION.
     var isCommit: Bool {
-        // Comments and blanks in front are rare, and long ones rarer.
-        let words = SQLScanner(Array(text.utf8.prefix(4096))).leadingWords(2)
+        let words = leadingWords(2)
         return words.first == "COMMIT" || words.first == "END" || words == ["PREPARE", "TRANSACTION"]
+    }
+
+    /// The keywords that it begins with, in capitals.
+    fileprivate func leadingWords(_ count: Int) -> [String] {
+        // Comments and blanks in front are rare, and long ones rarer.
+        SQLScanner(Array(text.utf8.prefix(4096))).leadingWords(count)
     }
 }
