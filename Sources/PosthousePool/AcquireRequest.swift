@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import PosthouseBase
+import PosthouseBase
 
 /// What a caller asks of a pool.
 public struct AcquireRequest: Sendable {
@@ -28,6 +28,13 @@ public struct AcquireRequest: Sendable {
     /// no preference.
     public var affinity: Int
 
+    /// What a failed connect means for this request. Default `nil`: what the group's configuration says.
+    public var connectFailurePolicy: ConnectFailurePolicy?
+
+    /// Where in the source the connection is asked for; it is told of in timeout errors and leak reports. Default `nil`:
+    /// where the pool's method was called.
+    public var site: AcquireSite?
+
     /// A request without a deadline of its own; every part has a default.
     @inlinable
     public init(
@@ -41,6 +48,8 @@ public struct AcquireRequest: Sendable {
         self.member = member
         self.moment = nil
         self.affinity = affinity
+        self.connectFailurePolicy = nil
+        self.site = nil
     }
 
     /// A request; every part has a default.

@@ -33,6 +33,27 @@ public protocol ConnectionStrategy<Connection>: Sendable {
     ///   connection is dropped and the request fails with ``PoolError/Code/cancelled``.
     func isClosed(_ connection: Connection) throws -> Bool
 
+    /// Finds out whether the connection works, by a round trip. Called as ``PoolConfiguration/validation`` and
+    /// ``PoolConfiguration/keepAliveInterval`` say, on a task of the pool's own that is cancelled after
+    /// ``PoolConfiguration/workTimeout``. The default does nothing.
+    ///
+    /// - Throws: Anything: the connection is closed, and a request gets another one.
+    func validate(_ connection: Connection) async throws
+
+    /// Whether connections of this strategy may have to be brought into order when they come back. Read once, when a
+    /// connection was opened; if it is `false`, which is the default, ``needsRecycling(_:)`` is not called.
+    var recycles: Bool { get }
+
+    /// Whether this connection, which just came back, has to be brought into order. Synchronous and cheap. Default `true`.
+    func needsRecycling(_ connection: Connection) -> Bool
+
+    /// Brings a connection that came back into order for the next request: an open transaction rolled back, session state
+    /// reset. Runs on a task of the pool's own, after the lease has ended, and is cancelled after
+    /// ``PoolConfiguration/workTimeout``; nobody gets the connection meanwhile. The default does nothing.
+    ///
+    /// - Throws: Anything: the connection is closed.
+    func recycle(_ connection: Connection) async throws
+
     /// Closes the connection. Start a task if closing takes time; the connection counts against the pool's limits until
     /// this returns.
     ///
@@ -64,6 +85,18 @@ extension ConnectionStrategy {
     }
 
     /// Does nothing.
+    public func validate(_ connection: Connection) async throws {}
+
+    /// `false`.
+    public var recycles: Bool { false }
+
+    /// `true`.
+    public func needsRecycling(_ connection: Connection) -> Bool { true }
+
+    /// Does nothing.
+    public func recycle(_ connection: Connection) async throws {}
+
+    /// Does nothing.
     public func interrupt(_ connection: Connection, reason: InterruptReason) {}
 
     /// 0: no home.
@@ -72,7 +105,7 @@ extension ConnectionStrategy {
 
 /// Why a leased connection is interrupted.
 public struct InterruptReason: Sendable, Hashable, CustomStringConvertible {
-    private enum Kind: String { case fenced, terminated }
+    private enum Kind: String { case fenced, terminated, unresponsive }
 
     private let kind: Kind
 
@@ -80,6 +113,9 @@ public struct InterruptReason: Sendable, Hashable, CustomStringConvertible {
     public static let fenced = InterruptReason(kind: .fenced)
     /// The pool was terminated, or its graceful close ran into its deadline.
     public static let terminated = InterruptReason(kind: .terminated)
+
+    /// Validating or recycling it, or a hook, took longer than ``PoolConfiguration/workTimeout``.
+    public static let unresponsive = InterruptReason(kind: .unresponsive)
 
     /// The reason as a word.
     public var description: String { kind.rawValue }

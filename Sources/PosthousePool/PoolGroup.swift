@@ -24,6 +24,16 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
         core = PoolCore(configuration: configuration, time: time, observer: observer)
     }
 
+    /// - Throws: ``PoolError/Code/invalidConfiguration`` for limits out of range.
+    convenience init(
+        validating configuration: PoolGroupConfiguration,
+        time: any TimeSource,
+        observer: (any PoolObserver)?
+    ) throws(PoolError) {
+        try configuration.validate()
+        self.init(configuration: configuration, time: time, observer: observer)
+    }
+
     deinit {
         core.dropped()
     }
@@ -35,10 +45,12 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     public func addMember(
         label: String,
         configuration: PoolConfiguration,
-        strategy: any ConnectionStrategy<Connection>
+        strategy: any ConnectionStrategy<Connection>,
+        hooks: PoolHooks<Connection> = PoolHooks()
     ) throws(PoolError) -> MemberID {
         try configuration.validate()
-        return core.addMember(label: label, configuration: configuration, opener: StrategyOpener(strategy: strategy))
+        let opener = StrategyOpener(strategy: strategy, hooks: hooks)
+        return core.addMember(label: label, configuration: configuration, opener: opener)
     }
 
     /// Says what the member serves from now on; `[]` gives it no traffic.
@@ -71,27 +83,77 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
         core.resize(member, maximumSize: maximumSize, hardLimit: burstLimit ?? maximumSize)
     }
 
+    /// Replaces the member's configuration. Limits take effect as by ``resize(_:maximumSize:burstLimit:)``, the rest from now
+    /// on; what a connection was told when it was opened (its lifetime, its maximum of uses, whether it is always validated)
+    /// stays as it was.
+    ///
+    /// - Throws: ``PoolError/Code/invalidConfiguration`` for limits out of range; then nothing has changed.
+    public func reconfigure(_ member: MemberID, _ configuration: PoolConfiguration) throws(PoolError) {
+        try configuration.validate()
+        core.reconfigure(member, configuration)
+    }
+
+    /// Opens the connections that the members which are in service are to keep (``PoolConfiguration/minimumSize``, at least
+    /// one each), for a start that fails at once if something is wrong: the first connect that fails ends it.
+    ///
+    /// To be called before there is traffic: it leases those connections for a moment.
+    ///
+    /// - Parameter deadline: When to give up; default `nil`: the acquire timeout from now.
+    /// - Throws: ``PoolError``: `connectFailed`, `timedOut`, `closed`, `cancelled`.
+    public nonisolated(nonsending) func warmUp(deadline: ContinuousClock.Instant? = nil) async throws(PoolError) {
+        try await core.warmUp(deadline: deadline.map { Moment($0) })
+    }
+
     /// Leases a connection. Suspends only if none that would do is idle.
     ///
     /// A cancelled task does not wait: it gets an idle connection, or ``PoolError/Code/cancelled``. A task that is
     /// cancelled while it waits gets that error even if a connection was just granted; that goes to the next request.
     ///
-    /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `exhausted`, `connectFailed`.
+    /// - Throws: ``PoolError``: `timedOut`, `closed`, `cancelled`, `exhausted`, `connectFailed`, `unavailable`, `overloaded`,
+    ///   `hookFailed`.
     @inlinable @inline(__always)
     public nonisolated(nonsending) func acquire(
-        _ request: AcquireRequest = AcquireRequest()
+        _ request: AcquireRequest = AcquireRequest(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line
     ) async throws(PoolError) -> Lease<Connection> {
-        if let grant = try core.take(request) { return Lease(grant, of: Connection.self) }
-        return Lease(try await core.wait(for: request), of: Connection.self)
+        let site = request.site ?? AcquireSite(fileID: fileID, line: line)
+        let grant = try core.take(request)
+        if let grant, !grant.needsPreparation { return Lease(grant, of: Connection.self, at: site) }
+        return Lease(try await core.wait(for: request, found: grant), of: Connection.self, at: site)
     }
 
     /// Leases a connection if one that would do is idle. Never suspends, never opens one.
     ///
-    /// - Returns: `nil` if none is idle.
+    /// - Returns: `nil` if none is idle, or if there is something to do before the idle one may be handed out (validation, a
+    ///   hook).
     /// - Throws: ``PoolError``: `closed`; `cancelled` if the strategy's check said so.
-    public func tryAcquire(_ request: AcquireRequest = AcquireRequest()) throws(PoolError) -> Lease<Connection>? {
+    public func tryAcquire(
+        _ request: AcquireRequest = AcquireRequest(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line
+    ) throws(PoolError) -> Lease<Connection>? {
         guard let grant = try core.take(request) else { return nil }
-        return Lease(grant, of: Connection.self)
+        if grant.needsPreparation {
+            core.giveBack(grant)
+            return nil
+        }
+        return Lease(grant, of: Connection.self, at: request.site ?? AcquireSite(fileID: fileID, line: line))
+    }
+
+    /// Leases several connections together: all of them or, at the deadline, none. Of two such requests the earlier one is
+    /// served first, so that neither waits for what the other one holds.
+    ///
+    /// - Parameter count: How many; at least 1, and not more than the members' hard limits together.
+    /// - Throws: As ``acquire(_:fileID:line:)``; ``PoolError/Code/invalidConfiguration`` for a count that can never be had.
+    public nonisolated(nonsending) func acquire(
+        count: Int,
+        _ request: AcquireRequest = AcquireRequest(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line
+    ) async throws(PoolError) -> LeaseBatch<Connection> {
+        let site = request.site ?? AcquireSite(fileID: fileID, line: line)
+        return LeaseBatch(try await core.takeTogether(count, request), of: Connection.self, at: site)
     }
 
     /// Leases a connection for the time that `body` runs.
@@ -101,9 +163,11 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     @inlinable @inline(__always)
     public nonisolated(nonsending) func withConnection<Result: ~Copyable>(
         _ request: AcquireRequest = AcquireRequest(),
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
         _ body: nonisolated(nonsending) (Connection) async throws -> Result
     ) async throws -> Result {
-        let lease = try await acquire(request)
+        let lease = try await acquire(request, fileID: fileID, line: line)
         let result = try await body(lease.connection)
         try lease.release()
         return result

@@ -10,6 +10,13 @@ public struct PoolConfiguration: Sendable {
     /// default `nil`: ``maximumSize`` is hard.
     public var burstLimit: Int?
 
+    /// How many connections the pool opens without being asked, and keeps. Not more than ``maximumSize``; default 0: lazy.
+    public var minimumSize: Int
+
+    /// How many connections the pool tries to have idle, beyond those in use; it opens them ahead of requests, up to
+    /// ``maximumSize``. Default 0.
+    public var minimumIdle: Int
+
     /// How long opening one connection may take. Default 10 s. One that hangs is cancelled then, and written off if it
     /// does not end within a second.
     public var connectTimeout: Duration
@@ -32,6 +39,41 @@ public struct PoolConfiguration: Sendable {
     /// the whole pool; while none comes back, the number doubles with each one opened.
     public var maximumConcurrentConnects: Int
 
+    /// How many connects may begin within any second. At least 1; default `nil`: no limit. It spares a server that comes back,
+    /// or that all connections have to be renewed at.
+    public var maximumConnectRate: Int?
+
+    /// A connection that nobody has used for so long is closed, as long as ``minimumSize`` and ``minimumIdle`` are kept.
+    /// Default 10 minutes; `nil`: never. It may take a quarter longer: nobody looks at a clock when a connection comes back,
+    /// a housekeeper comes around four times in this time.
+    public var idleTimeout: Duration?
+
+    /// A connection that is so old is closed and, if need be, replaced; a leased one when it comes back. Default 1 hour;
+    /// `nil`: never.
+    public var maximumLifetime: Duration?
+
+    /// The part of ``maximumLifetime`` that is up to chance: drawn once for each connection, so that those that were opened
+    /// together are not closed together. From 0 to 1; default 0.1: they live between 90 % and all of it.
+    public var lifetimeJitter: Double
+
+    /// A connection that has been leased so many times is closed when it comes back. At least 1; default `nil`: no limit.
+    public var maximumUses: Int?
+
+    /// A connection that nobody has used for so long is validated (``ConnectionStrategy/validate(_:)``), one at a time, and
+    /// closed if that fails. Default `nil`: never. It may take a quarter longer.
+    public var keepAliveInterval: Duration?
+
+    /// Whether connections are validated (``ConnectionStrategy/validate(_:)``) when they are handed out. Default
+    /// ``ValidationPolicy/never``: a connection whose socket was closed is noticed without.
+    public var validation: ValidationPolicy
+
+    /// How long one validation, recycling or hook may take; then it is cancelled and the connection is closed. Default 5 s.
+    public var workTimeout: Duration
+
+    /// A lease that lasts for so long is reported (``PoolObserver/leaked(_:)``), with the place in the source that asked for
+    /// it; and once more when it ends after all. Default `nil`: none is. It may take a quarter longer.
+    public var leakDetectionThreshold: Duration?
+
     /// The name of a lone pool in errors and events. Default "pool".
     public var name: String
 
@@ -44,6 +86,17 @@ public struct PoolConfiguration: Sendable {
         backoffBase: Duration = .milliseconds(100),
         backoffCap: Duration = .seconds(10),
         maximumConcurrentConnects: Int = 10,
+        minimumSize: Int = 0,
+        minimumIdle: Int = 0,
+        maximumConnectRate: Int? = nil,
+        idleTimeout: Duration? = .seconds(600),
+        maximumLifetime: Duration? = .seconds(3600),
+        lifetimeJitter: Double = 0.1,
+        maximumUses: Int? = nil,
+        keepAliveInterval: Duration? = nil,
+        validation: ValidationPolicy = .never,
+        workTimeout: Duration = .seconds(5),
+        leakDetectionThreshold: Duration? = nil,
         name: String = "pool"
     ) {
         self.maximumSize = maximumSize
@@ -53,6 +106,17 @@ public struct PoolConfiguration: Sendable {
         self.backoffBase = backoffBase
         self.backoffCap = backoffCap
         self.maximumConcurrentConnects = maximumConcurrentConnects
+        self.minimumSize = minimumSize
+        self.minimumIdle = minimumIdle
+        self.maximumConnectRate = maximumConnectRate
+        self.idleTimeout = idleTimeout
+        self.maximumLifetime = maximumLifetime
+        self.lifetimeJitter = lifetimeJitter
+        self.maximumUses = maximumUses
+        self.keepAliveInterval = keepAliveInterval
+        self.validation = validation
+        self.workTimeout = workTimeout
+        self.leakDetectionThreshold = leakDetectionThreshold
         self.name = name
     }
 
@@ -69,6 +133,34 @@ public struct PoolConfiguration: Sendable {
                 "backoff from \(backoffBase) to \(backoffCap): the base must be above zero, the cap not below it"
             )
         }
+        try validateMinimums()
+        try validateTimes()
+    }
+
+    private func validateMinimums() throws(PoolError) {
+        for (name, value) in [("minimumSize", minimumSize), ("minimumIdle", minimumIdle)]
+        where !(0...maximumSize).contains(value) {
+            throw .invalid("\(name) is \(value); it must be from 0 to maximumSize, which is \(maximumSize)")
+        }
+        for (name, value) in [("maximumConnectRate", maximumConnectRate), ("maximumUses", maximumUses)] {
+            if let value, value < 1 { throw .invalid("\(name) is \(value); it must be at least 1") }
+        }
+    }
+
+    private func validateTimes() throws(PoolError) {
+        let times: [(String, Duration?)] = [
+            ("idleTimeout", idleTimeout), ("maximumLifetime", maximumLifetime), ("keepAliveInterval", keepAliveInterval),
+            ("workTimeout", workTimeout), ("leakDetectionThreshold", leakDetectionThreshold),
+        ]
+        for (name, value) in times {
+            if let value, value <= .zero { throw .invalid("\(name) is \(value); it must be longer than zero") }
+        }
+        if let threshold = validation.idleThreshold, threshold <= .zero {
+            throw .invalid("validation if idle for longer than \(threshold): it must be longer than zero")
+        }
+        if !(0...1).contains(lifetimeJitter) {
+            throw .invalid("lifetimeJitter is \(lifetimeJitter); it must be from 0 to 1")
+        }
     }
 
     static func validate(maximumSize: Int, burstLimit: Int?) throws(PoolError) {
@@ -78,6 +170,28 @@ public struct PoolConfiguration: Sendable {
         if let burstLimit, burstLimit < maximumSize {
             throw .invalid("burstLimit \(burstLimit) is below maximumSize \(maximumSize)")
         }
+    }
+}
+
+/// Whether a connection is validated when it is handed out.
+public struct ValidationPolicy: Sendable, Hashable {
+    private enum Kind: Hashable { case never, always, ifIdle(Duration) }
+
+    private let kind: Kind
+
+    /// Only ``ConnectionStrategy/isClosed(_:)`` is asked.
+    public static let never = ValidationPolicy(kind: .never)
+
+    /// Every time: a round trip for each request.
+    public static let always = ValidationPolicy(kind: .always)
+
+    /// If nobody has used it for so long; it may take a quarter longer until it is validated.
+    public static func ifIdle(longerThan threshold: Duration) -> ValidationPolicy {
+        ValidationPolicy(kind: .ifIdle(threshold))
+    }
+
+    var idleThreshold: Duration? {
+        if case .ifIdle(let threshold) = kind { threshold } else { nil }
     }
 }
 
@@ -96,6 +210,15 @@ public struct PoolGroupConfiguration: Sendable {
     /// more fails at once with ``PoolError/Code/exhausted``. Default `nil`: no limit.
     public var maximumWaiters: Int?
 
+    /// Connects that have failed for so long, while nothing is open, make the pool refuse requests at once
+    /// (``PoolError/Code/unavailable``), those that wait, too, instead of letting each run into its deadline. It goes on
+    /// trying to connect, and serves again as soon as that works. Of several members, all that could serve a request must be
+    /// in that state. Default `nil`: requests wait.
+    public var failFastAfter: Duration?
+
+    /// Sheds load when requests wait for too long. Default `nil`: each waits until its deadline.
+    public var overload: OverloadControl?
+
     /// Seeds the back-off's jitter and the choice among equally good members when a request waits, for tests (an idle
     /// connection is chosen without asking). Default `nil`: random.
     public var seed: UInt64?
@@ -106,13 +229,29 @@ public struct PoolGroupConfiguration: Sendable {
         acquireTimeout: Duration = .seconds(5),
         connectFailurePolicy: ConnectFailurePolicy = .keepWaiting,
         maximumWaiters: Int? = nil,
+        failFastAfter: Duration? = nil,
+        overload: OverloadControl? = nil,
         seed: UInt64? = nil
     ) {
         self.name = name
         self.acquireTimeout = acquireTimeout
         self.connectFailurePolicy = connectFailurePolicy
         self.maximumWaiters = maximumWaiters
+        self.failFastAfter = failFastAfter
+        self.overload = overload
         self.seed = seed
+    }
+
+    func validate() throws(PoolError) {
+        if let maximumWaiters, maximumWaiters < 0 {
+            throw .invalid("maximumWaiters is \(maximumWaiters); it must not be negative")
+        }
+        if let failFastAfter, failFastAfter < .zero {
+            throw .invalid("failFastAfter is \(failFastAfter); it must not be negative")
+        }
+        if let overload, overload.target <= .zero || overload.interval <= .zero {
+            throw .invalid("overload control with \(overload): both times must be longer than zero")
+        }
     }
 }
 

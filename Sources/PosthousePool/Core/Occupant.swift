@@ -7,14 +7,22 @@
 class Occupant: @unchecked Sendable {
     @usableFromInline let slot: PoolSlot
     let affinity: Int
+    /// Whether there may be something to do when it comes back.
+    let isTendedOnReturn: Bool
 
-    init(slot: PoolSlot, affinity: Int) {
+    init(slot: PoolSlot, affinity: Int, isTendedOnReturn: Bool) {
         self.slot = slot
         self.affinity = affinity
+        self.isTendedOnReturn = isTendedOnReturn
     }
 
     func isClosed() throws -> Bool { true }
-    func close() throws {}
+    func needsTending() -> Bool { false }
+    func validate() async throws {}
+    func recycle() async throws {}
+    /// Throws what the hook threw.
+    func prepare(validating: Bool) async throws -> Preparation.Verdict { .ready }
+    func close(_ reason: CloseReason) throws {}
     func interrupt(_ reason: InterruptReason) {}
 
     /// What the strategy says of it, as the pool's rules take it.
@@ -27,33 +35,90 @@ class Occupant: @unchecked Sendable {
             return .invalid(isCancellation: false)
         }
     }
+
+    /// As ``condition``, of a connection that comes back.
+    final var conditionOnReturn: Condition {
+        let condition = condition
+        return isTendedOnReturn && condition == .usable && needsTending() ? .soiled : condition
+    }
 }
 
 @usableFromInline
 final class ConnectionOccupant<Connection: Sendable>: Occupant, @unchecked Sendable {
     @usableFromInline let connection: Connection
     private let strategy: any ConnectionStrategy<Connection>
+    private let hooks: PoolHooks<Connection>
 
-    init(slot: PoolSlot, connection: Connection, strategy: any ConnectionStrategy<Connection>) {
+    init(
+        slot: PoolSlot,
+        connection: Connection,
+        strategy: any ConnectionStrategy<Connection>,
+        hooks: PoolHooks<Connection>
+    ) {
         self.connection = connection
         self.strategy = strategy
-        super.init(slot: slot, affinity: strategy.affinity(of: connection))
+        self.hooks = hooks
+        super.init(
+            slot: slot,
+            affinity: strategy.affinity(of: connection),
+            isTendedOnReturn: strategy.recycles || hooks.returned != nil
+        )
     }
 
     override func isClosed() throws -> Bool { try strategy.isClosed(connection) }
-    override func close() throws { try strategy.close(connection) }
+
+    override func needsTending() -> Bool {
+        hooks.returned != nil || strategy.needsRecycling(connection)
+    }
+
+    override func validate() async throws { try await strategy.validate(connection) }
+
+    override func recycle() async throws {
+        if strategy.recycles, strategy.needsRecycling(connection) { try await strategy.recycle(connection) }
+        try await hooks.returned?(connection)
+    }
+
+    override func prepare(validating: Bool) async throws -> Preparation.Verdict {
+        if validating {
+            do { try await strategy.validate(connection) } catch { return .unfit(error) }
+        }
+        if let hook = hooks.beforeHandOut, case .replace = try await hook(connection) { return .unfit(nil) }
+        return .ready
+    }
+
+    override func close(_ reason: CloseReason) throws {
+        hooks.closing?(connection, reason)
+        try strategy.close(connection)
+    }
+
     override func interrupt(_ reason: InterruptReason) { strategy.interrupt(connection, reason: reason) }
 }
 
 /// Opens connections of one member.
 protocol SlotOpener: Sendable {
+    /// Whether there may be something to do, beside validating, before a connection is handed out.
+    var hasHandOutHook: Bool { get }
+
     func open(_ slot: PoolSlot) async throws -> Occupant
 }
 
 struct StrategyOpener<Connection: Sendable>: SlotOpener {
     let strategy: any ConnectionStrategy<Connection>
+    let hooks: PoolHooks<Connection>
+
+    var hasHandOutHook: Bool { hooks.beforeHandOut != nil }
 
     func open(_ slot: PoolSlot) async throws -> Occupant {
-        ConnectionOccupant(slot: slot, connection: try await strategy.create(slot: slot), strategy: strategy)
+        let connection = try await strategy.create(slot: slot)
+        if let created = hooks.created {
+            do {
+                try await created(connection)
+            } catch {
+                // The hook's error is the one that counts.
+                try? strategy.close(connection)
+                throw error
+            }
+        }
+        return ConnectionOccupant(slot: slot, connection: connection, strategy: strategy, hooks: hooks)
     }
 }

@@ -26,6 +26,9 @@ struct OpenIdle: ~Copyable {
     /// runs.
     let room = Atomic<Int>(0)
 
+    /// How few may be idle before one is to be opened ahead of requests.
+    let floor = Atomic<Int>(0)
+
     /// Whether a connection could be opened now.
     let canOpen = Atomic<Bool>(false)
 
@@ -99,6 +102,12 @@ extension OpenIdle {
         return count
     }
 
+    /// Whether fewer connections are idle than there should be, and something can be done about it.
+    var isLow: Bool {
+        let floor = floor.load(ordering: .relaxed)
+        return floor > 0 && (count ?? floor) < floor
+    }
+
     /// Takes an idle connection, one of this affinity if there is one. One swap, if nobody interferes.
     ///
     /// - Returns: nil if there is none, or if the machine has to decide.
@@ -138,7 +147,7 @@ extension OpenIdle {
         let index = slot / SlotSet.slotsPerWord
         var word = words[index].load()
         // Of the same opening as the word, or the swap fails.
-        while !occupant.isStale.load(ordering: .relaxed), let next = word.giving(slot % SlotSet.slotsPerWord) {
+        while occupant.mayLieOpen, let next = word.giving(slot % SlotSet.slotsPerWord) {
             if words[index].swap(&word, for: next) { return true }
         }
         return false
@@ -170,6 +179,7 @@ extension OpenIdle {
     func open(_ member: Member, _ idle: (_ word: Int) -> UInt64) {
         room.store(member.retryAt == nil ? member.softLimit - member.sockets : 0, ordering: .relaxed)
         canOpen.store(member.canOpen, ordering: .relaxed)
+        floor.store(member.idleFloor, ordering: .relaxed)
         for index in 0..<wordCount {
             let next = words[index].load().opening(idle(index))
             words[index].bits.store(next.bits, ordering: .releasing)

@@ -41,11 +41,12 @@ extension OpenRoster {
     ///
     /// - Returns: nil if there is none, or if the machine has to decide: some member that could serve the request is
     ///   withdrawn, or the one that should serve it has nothing idle and a connection should be opened there.
-    func take(_ request: AcquireRequest) -> Grant? {
+    /// - Parameter isLow: Set if the member that served it has too few idle connections left.
+    func take(_ request: AcquireRequest, isLow: inout Bool) -> Grant? {
         var next = list.load(ordering: .acquiring)
         if let member = request.member {
             // Whose member it is has been checked: it is in this list or a later one.
-            return take(request, onlyFrom: next[member.index])
+            return take(request, onlyFrom: next[member.index], isLow: &isLow)
         }
         let served = ServiceClass(rawValue: served.load(ordering: .relaxed))
         let wanted = served.isDisjoint(with: request.wants) ? request.fallback : request.wants
@@ -72,13 +73,19 @@ extension OpenRoster {
             bestCount = count
         }
         guard let best, bestCount > 0 else { return nil }
+        defer { isLow = best.pointee.isLow }
         return best.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
     }
 
-    private func take(_ request: AcquireRequest, onlyFrom member: UnsafeMutablePointer<OpenIdle>?) -> Grant? {
+    private func take(
+        _ request: AcquireRequest,
+        onlyFrom member: UnsafeMutablePointer<OpenIdle>?,
+        isLow: inout Bool
+    ) -> Grant? {
         guard let member else { return nil }
         let services = ServiceClass(rawValue: member.pointee.services.load(ordering: .relaxed))
         let wanted = services.isDisjoint(with: request.wants) ? request.fallback : request.wants
+        defer { isLow = member.pointee.isLow }
         return member.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
     }
 

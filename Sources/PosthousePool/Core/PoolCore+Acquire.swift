@@ -12,7 +12,12 @@ struct Grant: Sendable {
     @usableFromInline let epoch: UInt64
     @usableFromInline let fence: UInt64
 
-    var slot: PoolSlot { occupant._withUnsafeGuaranteedRef { $0.slot } }
+    @usableFromInline var slot: PoolSlot { occupant._withUnsafeGuaranteedRef { $0.slot } }
+
+    /// Whether there is something to do before it is handed out.
+    @usableFromInline var needsPreparation: Bool {
+        occupant._withUnsafeGuaranteedRef { $0.slot.needsPreparation.load(ordering: .relaxed) }
+    }
 }
 
 extension PoolCore {
@@ -25,7 +30,9 @@ extension PoolCore {
         if let member = request.member, member.group != ObjectIdentifier(self) {
             throw .invalid("The request names a member of another pool group.")
         }
-        if let grant = open.take(request) {
+        var isLow = false
+        if let grant = open.take(request, isLow: &isLow) {
+            if isLow { keepUp(grant.slot.id.member) }
             guard let refuse = look(at: grant) else { return grant }
             try reject(refuse, since: nil)
         }
@@ -59,51 +66,82 @@ extension PoolCore {
         }
     }
 
+    private func keepUp(_ member: Int) {
+        let now = now
+        step { $0.machine.keepUp(member, now: now, &$1) }
+    }
+
     private func openAhead(_ member: Int) {
         let now = now
         step { $0.machine.openAhead(member, now: now, &$1) }
     }
 
-    private enum Entered: Sendable { case taken(Grant), waiting(WaiterID), exhausted, closed }
-
-    /// Waits for a connection, after `take` found none.
+    /// Waits for a connection, after `take` found none, or one that is to be prepared.
     @usableFromInline
-    nonisolated(nonsending) func wait(for request: AcquireRequest) async throws(PoolError) -> Grant {
+    nonisolated(nonsending) func wait(
+        for request: AcquireRequest,
+        found first: Grant? = nil,
+        ticket firstTicket: UInt64? = nil
+    ) async throws(PoolError) -> Grant {
         let began = now
         let deadline = request.moment ?? began + configuration.acquireTimeout
         // Drawn when it first enters the queue: whoever was handed a dead connection comes back to its place, in the same
         // step in which that connection makes room for another.
-        var ticket: WaitQueue.Ticket?
-        var reject: Reject?
+        var ticket = firstTicket
+        var found = first
+        var reject = first.flatMap { look(at: $0) }
         while true {
-            if Task.isCancelled {
-                if let reject { try self.reject(reject, since: began) }
-                throw cancelledError(since: began)
-            }
-            let promise = Promise<Outcome>()
-            let grant: Grant
-            switch enter(request, deadline: deadline, ticket: ticket, rejecting: reject, promise) {
-            case .taken(let taken): grant = taken
-            case .waiting(let id):
-                ticket = id.ticket
-                let outcome = await withTaskCancellationHandler {
-                    await promise.value()
-                } onCancel: {
-                    // If the task was cancelled before it got here, this runs first; the promise keeps the outcome.
-                    step { $0.machine.waiterCancelled(id, &$1) }
+            if found == nil {
+                if Task.isCancelled {
+                    if let reject { try self.reject(reject, since: began) }
+                    throw cancelledError(since: began)
                 }
-                grant = try self.grant(from: outcome, since: began)
-            case .exhausted: throw exhaustedError(since: began)
-            case .closed: throw closedError(since: began)
+                let promise = Promise<Outcome>()
+                switch enter(request, deadline: deadline, ticket: ticket, rejecting: reject, promise) {
+                case .taken(let taken): found = taken
+                case .waiting(let id):
+                    ticket = id.ticket
+                    found = try await decided(promise, of: id, since: began)
+                case .refused(let refusal): throw error(refusal, since: began)
+                }
+                reject = found.flatMap { look(at: $0) }
             }
-            guard let refuse = look(at: grant) else {
-                if ticket != nil { observer?.waited(member(of: grant.slot), for: now - began) }
-                return grant
+            if let grant = found, reject == nil {
+                switch await prepare(grant, until: deadline) {
+                case .ready:
+                    if ticket != nil { observer?.waited(member(of: grant.slot), for: now - began) }
+                    return grant
+                case .again(let refuse): reject = refuse
+                case .over(let refusal): throw error(refusal, since: began)
+                }
             }
-            if refuse.isCancellation { try self.reject(refuse, since: began) }
-            reject = refuse
+            found = nil
+            if let reject, reject.isCancellation { try self.reject(reject, since: began) }
         }
     }
+
+    nonisolated(nonsending) func decided(
+        _ promise: Promise<Outcome>,
+        of id: WaiterID,
+        since began: Moment
+    ) async throws(PoolError) -> Grant {
+        let outcome = await withTaskCancellationHandler {
+            await promise.value()
+        } onCancel: {
+            // If the task was cancelled before it got here, this runs first; the promise keeps the outcome.
+            step { $0.machine.waiterCancelled(id, &$1) }
+        }
+        switch outcome {
+        case .granted(let grant):
+            guard Task.isCancelled else { return grant }
+            // Granted, then cancelled, before it ran again: the next request gets it.
+            giveBack(grant)
+            throw cancelledError(since: began)
+        case .refused(let refusal): throw error(refusal, since: began)
+        }
+    }
+
+    enum Entered: Sendable { case taken(Grant), waiting(WaiterID), refused(Outcome.Refusal) }
 
     private func enter(
         _ request: AcquireRequest,
@@ -112,55 +150,27 @@ extension PoolCore {
         rejecting reject: Reject?,
         _ promise: Promise<Outcome>
     ) -> Entered {
-        let demand = Demand(request)
-        let holder = ctask_current()
         let now = now
         return step { state, actions in
-            if state.machine.isClosing {
-                if let reject { state.machine.rejected(reject, now: now, &actions) }
-                return .closed
-            }
-            if deadline <= now { state.noteHolders() }
-            let entry = state.machine.enter(
-                demand,
-                affinity: request.affinity,
-                holder: holder,
+            state.enter(
+                request,
                 deadline: deadline,
                 ticket: ticket,
                 rejecting: reject,
+                promise,
                 now: now,
                 &actions
             )
-            switch entry {
-            case .taken(let id): return .taken(state.grant(id))
-            case .waiting(let id):
-                state.register(promise, as: id)
-                return .waiting(id)
-            case .exhausted: return .exhausted
-            }
         }
     }
 
-    private func grant(from outcome: Outcome, since began: Moment) throws(PoolError) -> Grant {
-        switch outcome {
-        case .granted(let grant):
-            guard Task.isCancelled else { return grant }
-            // Granted, then cancelled, before it ran again: the next request gets it.
-            let slot = grant.slot
-            if let error = Self.giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
-            throw cancelledError(since: began)
-        case .timedOut(let held):
-            let error = timedOutError(since: began, held: held)
-            observer?.timedOut(error)
-            throw error
-        case .cancelled: throw cancelledError(since: began)
-        case .closed: throw closedError(since: began)
-        case .connectFailed(let member, let error): throw connectFailedError(member, error, since: began)
-        }
+    func giveBack(_ grant: Grant) {
+        let slot = grant.slot
+        if let error = Self.giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
     }
 
     /// Whether the connection may be handed out: `nil` if so. If not, nobody holds it any more, and the pool is to be told.
-    private func look(at grant: Grant) -> Reject? {
+    func look(at grant: Grant) -> Reject? {
         grant.occupant._withUnsafeGuaranteedRef { occupant in
             let slot = occupant.slot
             let condition = occupant.condition
@@ -173,7 +183,7 @@ extension PoolCore {
     }
 
     /// - Throws: `cancelled` if the strategy's check said so.
-    private func reject(_ reject: Reject, since began: Moment?) throws(PoolError) {
+    func reject(_ reject: Reject, since began: Moment?) throws(PoolError) {
         let now = now
         step { $0.machine.rejected(reject, now: now, &$1) }
         if reject.isCancellation { throw cancelledError(since: began) }
@@ -202,19 +212,64 @@ extension PoolCore {
     private func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
         let handed: Handed = leased._withUnsafeGuaranteedRef { occupant in
             guard occupant.slot.endLease(expected: epoch) else { return .late }
-            let condition = occupant.condition
+            if occupant.slot.notes != nil { noteEnd(of: occupant.slot) }
+            let condition = occupant.conditionOnReturn
             if case .usable = condition, open.give(occupant.slot) { return .back }
             return .toMachine(condition)
         }
         guard case .toMachine(let condition) = handed else { return nil }
         // Still leased as far as the machine knows, so it is still there.
-        let occupant = leased.takeUnretainedValue()
-        let effects = withMachine { state in
+        return returnToMachine(leased.takeUnretainedValue(), condition, uses: epoch &+ 1)
+    }
+
+    private func returnToMachine(_ occupant: Occupant, _ condition: Condition, uses: UInt64) -> (any Error)? {
+        let (effects, leak) = withMachine { state in
             var actions: [Action] = []
-            state.machine.returned(occupant.slot.id, condition, &actions)
-            return state.effects(of: actions)
+            let leak = state.endLeak(of: occupant.slot)
+            state.machine.returned(occupant.slot.id, condition, uses: uses, &actions)
+            return (state.effects(of: actions), leak)
         }
+        if let leak { reportEnd(of: leak) }
         return effects.isEmpty ? nil : run(effects, leaver: occupant)
+    }
+}
+
+extension PoolCore.State {
+    mutating func enter(
+        _ request: AcquireRequest,
+        deadline: Moment,
+        ticket: WaitQueue.Ticket? = nil,
+        isReturning: Bool = true,
+        rejecting reject: Reject? = nil,
+        _ promise: Promise<Outcome>,
+        now: Moment,
+        _ actions: inout [Action]
+    ) -> PoolCore.Entered {
+        if machine.isClosing {
+            if let reject { machine.rejected(reject, now: now, &actions) }
+            return .refused(.closed)
+        }
+        takeCensus(now: now, isUrgent: deadline <= now)
+        let entry = machine.enter(
+            Demand(request),
+            affinity: request.affinity,
+            holder: ctask_current(),
+            deadline: deadline,
+            failsFast: request.connectFailurePolicy == .failRequester,
+            ticket: ticket,
+            isReturning: ticket != nil && isReturning,
+            rejecting: reject,
+            now: now,
+            &actions
+        )
+        switch entry {
+        case .taken(let id): return .taken(grant(id))
+        case .waiting(let id):
+            register(promise, as: id)
+            return .waiting(id)
+        case .exhausted: return .refused(.exhausted)
+        case .unavailable(let member): return .refused(.unavailable(members[member].identity, members[member].lastError))
+        }
     }
 }
 

@@ -6,8 +6,8 @@ import PosthouseBase
 // them, and of high priority, because requests of any priority wait for them.
 
 extension PoolCore {
-    func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence) {
-        let slot = PoolSlot(id: id, fence: fence, core: self)
+    func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence, _ terms: SlotTerms) {
+        let slot = PoolSlot(id: id, fence: fence, terms: terms, core: self)
         let task = Task.detached(priority: .high) { [self] in
             let began = now
             do {
@@ -20,7 +20,7 @@ extension PoolCore {
         // If it has ended, or is not wanted any more, nobody will ask for it.
         let isWanted = state.withLock { state in
             guard state.machine.holds(id, .connecting) else { return false }
-            state.members[id.member][id].connect = task
+            state.members[id.member][id].work = task
             return true
         }
         if !isWanted { task.cancel() }
@@ -48,7 +48,7 @@ extension PoolCore {
         case .welcome: observer?.connected(member(of: occupant.slot), after: duration)
         case .late: break
         case .unknown:
-            do { try occupant.close() } catch { report(error, of: occupant.slot) }
+            do { try occupant.close(.late) } catch { report(error, of: occupant.slot) }
             observer?.connectionClosed(member(of: occupant.slot), reason: .late)
         }
     }
@@ -59,7 +59,7 @@ extension PoolCore {
         let wasWanted = step { state, actions in
             let wasWanted = state.machine.holds(id, .connecting)
             if wasWanted {
-                state.members[id.member][id].connect = nil
+                state.members[id.member][id].work = nil
                 state.members[id.member].lastError = error
                 state.members[id.member].lastErrorAt = now
             }
@@ -100,27 +100,23 @@ extension PoolCore {
 
     private func ring(_ number: Int) {
         let now = now
-        let timedOut: [MemberShell] = step { state, actions in
+        let timedOut: [(PoolMember, after: Duration)] = step { state, actions in
             guard state.alarmNumber == number else { return [] }
             state.alarm = nil
             state.alarmNumber += 1
-            state.noteHolders()
+            state.noteUses()
             state.machine.alarmRang(now: now, &actions)
-            var timedOut: [MemberShell] = []
+            var timedOut: [(PoolMember, after: Duration)] = []
             for case .abandonConnect(let id, timedOut: true) in actions {
-                let timeout = state.members[id.member].connectTimeout
+                let timeout = state.machine.members[id.member].rules.connectTimeout
                 state.members[id.member].lastError = ConnectTimedOut(after: timeout)
                 state.members[id.member].lastErrorAt = now
-                timedOut.append(state.members[id.member])
+                timedOut.append((state.members[id.member].identity, timeout))
             }
             return timedOut
         }
-        for member in timedOut {
-            observer?.connectFailed(
-                member.identity,
-                error: ConnectTimedOut(after: member.connectTimeout),
-                after: member.connectTimeout
-            )
+        for (member, timeout) in timedOut {
+            observer?.connectFailed(member, error: ConnectTimedOut(after: timeout), after: timeout)
         }
     }
 }

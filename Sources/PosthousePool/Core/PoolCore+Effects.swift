@@ -6,17 +6,29 @@ import Synchronization
 /// What becomes of a request that waited.
 enum Outcome: Sendable {
     case granted(Grant)
-    /// `held` leases of this pool were taken by the same task.
-    case timedOut(held: Int)
-    case cancelled
-    case closed
-    case connectFailed(PoolMember, any Error)
+    case refused(Refusal)
+
+    enum Refusal: Sendable {
+        /// `held` leases of this pool were taken by the same task.
+        case timedOut(held: Int)
+        case cancelled
+        case closed
+        case exhausted
+        case overloaded
+        case connectFailed(PoolMember, any Error)
+        case unavailable(PoolMember, (any Error)?)
+        case hookFailed(PoolMember, any Error)
+    }
 }
 
 /// What is to be done outside the lock.
 enum Effect: Sendable {
     case decide(Promise<Outcome>, Outcome)
-    case connect(SlotID, any SlotOpener, MemberFence)
+    case connect(SlotID, any SlotOpener, MemberFence, SlotTerms)
+    case tend(Occupant, Tending)
+    case leaked(LeaseReport)
+    case broken(PoolMember)
+    case repaired(PoolMember)
     case cancel(Task<Void, Never>)
     case close(Occupant, CloseReason, dropping: Bool)
     case interrupt(Occupant, InterruptReason)
@@ -53,20 +65,38 @@ extension PoolCore.State {
         case .grant(let waiter, let id):
             effects.append(.decide(leave(waiter), .granted(grant(id))))
         case .fail(let waiter, let refusal):
-            effects.append(.decide(leave(waiter), outcome(of: refusal)))
+            effects.append(.decide(leave(waiter), .refused(told(refusal))))
         case .connect(let id):
-            effects.append(.connect(id, members[id.member].opener, members[id.member].fence))
+            let member = members[id.member]
+            effects.append(.connect(id, member.opener, member.fence, member.terms))
         case .abandonConnect(let id, _):
-            guard let connect = members[id.member][id].connect else { return }
-            members[id.member][id].connect = nil
-            effects.append(.cancel(connect))
+            cancelWork(id, &effects)
+        case .tend(let id, let tending):
+            effects.append(.tend(occupant(id), tending))
+        case .cancelTending(let id, let isLate):
+            cancelWork(id, &effects)
+            if isLate { effects += interrupt(id, .unresponsive) }
+        case .summon(let id):
+            occupant(id).slot.limit.store(0, ordering: .relaxed)
+        case .doubt(let id):
+            occupant(id).slot.isDoubtful.store(true, ordering: .relaxed)
+            occupant(id).slot.needsPreparation.store(true, ordering: .relaxed)
+        case .leak(let id, let held, let now):
+            let slot = occupant(id).slot
+            let report = LeaseReport(slot, of: members[id.member].identity, heldAtLeast: held)
+            members[id.member][id].leak = MemberShell.Leak(report: report, reportedAt: now)
+            slot.limit.store(0, ordering: .relaxed)
+            effects.append(.leaked(report))
+        case .broken(let member):
+            effects.append(.broken(members[member].identity))
+        case .repaired(let member):
+            effects.append(.repaired(members[member].identity))
         case .close(let id, let reason):
             close(id, reason, dropping: false, &effects)
         case .drop(let id, let reason):
             close(id, reason, dropping: true, &effects)
         case .interrupt(let id, let reason):
-            members[id.member][id].interrupts += 1
-            effects.append(.interrupt(occupant(id), reason))
+            effects += interrupt(id, reason)
         case .wake(let time):
             alarmNumber += 1
             effects.append(.wake(time, alarm: alarmNumber))
@@ -82,6 +112,18 @@ extension PoolCore.State {
         case .limitReached(let member):
             effects.append(.limitReached(members[member].identity))
         }
+    }
+
+    private mutating func cancelWork(_ id: SlotID, _ effects: inout [Effect]) {
+        guard let work = members[id.member][id].work else { return }
+        members[id.member][id].work = nil
+        effects.append(.cancel(work))
+    }
+
+    /// Has the connection's work fail. It is not closed until that was said.
+    mutating func interrupt(_ id: SlotID, _ reason: InterruptReason) -> [Effect] {
+        members[id.member][id].interrupts += 1
+        return [.interrupt(occupant(id), reason)]
     }
 
     mutating func close(_ id: SlotID, _ reason: CloseReason, dropping: Bool, _ effects: inout [Effect]) {
@@ -122,7 +164,7 @@ extension PoolCore.State {
         return promise
     }
 
-    private func outcome(of refusal: Refusal) -> Outcome {
+    private func told(_ refusal: Refusal) -> Outcome.Refusal {
         switch refusal {
         case .timedOut(let held): .timedOut(held: held)
         case .cancelled: .cancelled
@@ -130,6 +172,8 @@ extension PoolCore.State {
         case .connectFailed(let id):
             // The step that brings this refusal has set it.
             .connectFailed(members[id.member].identity, members[id.member].lastError!)
+        case .unavailable(let member): .unavailable(members[member].identity, members[member].lastError)
+        case .overloaded: .overloaded
         }
     }
 }
@@ -145,7 +189,11 @@ extension PoolCore {
         for effect in effects {
             switch effect {
             case .decide(let promise, let outcome): promise.keep(outcome)
-            case .connect(let id, let opener, let fence): connect(id, opener, fence)
+            case .connect(let id, let opener, let fence, let terms): connect(id, opener, fence, terms)
+            case .tend(let occupant, let tending): tend(occupant, tending)
+            case .leaked(let report): observer?.leaked(report)
+            case .broken(let member): observer?.becameUnavailable(member)
+            case .repaired(let member): observer?.becameAvailable(member)
             case .cancel(let task): task.cancel()
             case .close(let occupant, let reason, let dropping):
                 guard let error = close(occupant, reason, dropping: dropping) else { continue }
@@ -165,7 +213,7 @@ extension PoolCore {
     private func close(_ occupant: Occupant, _ reason: CloseReason, dropping: Bool) -> (any Error)? {
         var failure: (any Error)?
         if !dropping {
-            do { try occupant.close() } catch { failure = error }
+            do { try occupant.close(reason) } catch { failure = error }
         }
         let now = now
         step { $0.machine.closed(occupant.slot.id, now: now, &$1) }

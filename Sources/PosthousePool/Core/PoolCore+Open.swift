@@ -21,7 +21,6 @@ extension PoolCore.State {
         for index in members.indices {
             open.withMember(index) { $0.note(machine.members[index].services) }
             guard machine.isCalm(index) else { continue }
-            markStale(index)
             members[index].liesOpen = true
             open.withMember(index) { lane in
                 lane.open(machine.members[index]) { machine.tables[index].idle.word($0) }
@@ -29,23 +28,14 @@ extension PoolCore.State {
         }
     }
 
-    /// Whoever holds a connection of an older generation brings it back by way of the lock.
-    private mutating func markStale(_ member: Int) {
-        let generation = machine.members[member].generation
-        guard members[member].markedGeneration != generation else { return }
-        members[member].markedGeneration = generation
-        for (index, place) in members[member].places.enumerated() {
-            guard let occupant = place.occupant, machine.isStale(machine.slotID(member, index)) else { continue }
-            occupant.slot.isStale.store(true, ordering: .relaxed)
-        }
-    }
-
-    /// Who took what that is leased, as of this moment: known to the slots, not all of it to the machine.
-    mutating func noteHolders() {
+    /// Who took what that is leased, and how often each connection was leased, as of this moment: known to the slots, not all
+    /// of it to the machine.
+    mutating func noteUses() {
         for member in members.indices {
             for (index, place) in members[member].places.enumerated() {
                 guard let slot = place.occupant?.slot else { continue }
                 machine.tables[member][index].holder = slot.holder.load(ordering: .relaxed)
+                machine.tables[member][index].uses = slot.epoch.load(ordering: .relaxed)
             }
         }
     }

@@ -64,35 +64,36 @@ extension PoolCore.State {
 // MARK: - Why a request got nothing
 
 extension PoolCore {
-    func timedOutError(since began: Moment, held: Int) -> PoolError {
-        let snapshot = snapshot()
-        let waited = Moment(snapshot.takenAt) - began
-        var message = "no connection of \(described) became free within \(waited.rounded)"
-        if held > 0 {
-            message +=
-                "; this task already holds \(held) of them: a task that waits for a connection while it holds one"
-            message += " may wait for itself, so give it back first or make the pool larger"
+    /// What a request that got nothing throws; the observer hears of it where that matters.
+    func error(_ refusal: Outcome.Refusal, since began: Moment) -> PoolError {
+        switch refusal {
+        case .timedOut(let held):
+            let error = timedOutError(since: began, held: held)
+            observer?.timedOut(error)
+            return error
+        case .cancelled: return cancelledError(since: began)
+        case .closed: return closedError(since: began)
+        case .connectFailed(let member, let error):
+            return failure(.connectFailed, "opening a connection to \(member.label) for this request failed", error, began)
+        case .hookFailed(let member, let error):
+            return failure(.hookFailed, "the hook for handing out a connection to \(member.label) failed", error, began)
+        case .unavailable(let member, let error):
+            let what = "\(described) is unavailable: \(member.label) cannot be connected to, and nothing is open"
+            return refused(failure(.unavailable, what, error, began))
+        case .exhausted:
+            return refused(
+                turnedAway(.exhausted, began) { waiting in
+                    "\(waiting) requests wait for \(described) already, as many as maximumWaiters allows"
+                }
+            )
+        case .overloaded:
+            return refused(
+                turnedAway(.overloaded, began) { waiting in
+                    "\(described) is overloaded: requests have been waiting without a break for too long, \(waiting) now, "
+                        + "and this one was not served at once"
+                }
+            )
         }
-        message += ". \(snapshot.waiting) more wait. " + snapshot.explanation
-        return PoolError(code: .timedOut, message: message, snapshot: snapshot, waited: waited)
-    }
-
-    func exhaustedError(since began: Moment) -> PoolError {
-        let snapshot = snapshot()
-        let message =
-            "\(snapshot.waiting) requests wait for \(described) already, as many as maximumWaiters allows. "
-            + snapshot.explanation
-        return PoolError(code: .exhausted, message: message, snapshot: snapshot, waited: now - began)
-    }
-
-    func connectFailedError(_ member: PoolMember, _ error: any Error, since began: Moment) -> PoolError {
-        PoolError(
-            code: .connectFailed,
-            message: "opening a connection to \(member.label) for this request failed: \(error)",
-            snapshot: snapshot(),
-            waited: now - began,
-            underlying: error
-        )
     }
 
     func closedError(since began: Moment?) -> PoolError {
@@ -113,6 +114,60 @@ extension PoolCore {
             message: "the request for a connection of \(described) was cancelled after \(waited.rounded)",
             waited: waited
         )
+    }
+
+    private func timedOutError(since began: Moment, held: Int) -> PoolError {
+        let snapshot = snapshot()
+        let holders = state.withLock { $0.holders(now: Moment(snapshot.takenAt)) }
+        let waited = Moment(snapshot.takenAt) - began
+        var message = "no connection of \(described) became free within \(waited.rounded)"
+        if held > 0 {
+            message +=
+                "; this task already holds \(held) of them: a task that waits for a connection while it holds one"
+            message += " may wait for itself, so give it back first or make the pool larger"
+        }
+        message += ". \(snapshot.waiting) more wait. " + snapshot.explanation
+        if !holders.isEmpty {
+            message += " The longest leases: " + holders.map(\.description).joined(separator: "; ") + "."
+        }
+        return PoolError(
+            code: .timedOut,
+            message: message,
+            snapshot: snapshot,
+            longestLeases: holders,
+            waited: waited,
+            underlying: snapshot.members.lazy.compactMap(\.lastConnectError).first
+        )
+    }
+
+    private func failure(
+        _ code: PoolError.Code,
+        _ what: String,
+        _ error: (any Error)?,
+        _ began: Moment
+    ) -> PoolError {
+        PoolError(
+            code: code,
+            message: error.map { "\(what): \($0)" } ?? what,
+            snapshot: snapshot(),
+            waited: now - began,
+            underlying: error
+        )
+    }
+
+    private func turnedAway(_ code: PoolError.Code, _ began: Moment, _ what: (Int) -> String) -> PoolError {
+        let snapshot = snapshot()
+        return PoolError(
+            code: code,
+            message: "\(what(snapshot.waiting)). \(snapshot.explanation)",
+            snapshot: snapshot,
+            waited: now - began
+        )
+    }
+
+    private func refused(_ error: PoolError) -> PoolError {
+        observer?.refused(error)
+        return error
     }
 
     private var described: String { "pool \"\(configuration.name)\"" }

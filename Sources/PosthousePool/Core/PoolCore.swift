@@ -23,6 +23,8 @@ final class PoolCore: Sendable {
         var closers: [Promise<Int>] = []
         /// The task that sleeps until the machine wants to be woken, if any.
         var alarm: Task<Void, Never>?
+        /// When requests that begin to wait may have it noted again who holds what.
+        var nextCensus = Moment.zero
         /// Which alarm counts; one that was replaced too late does nothing.
         var alarmNumber = 0
     }
@@ -30,6 +32,7 @@ final class PoolCore: Sendable {
     let configuration: PoolGroupConfiguration
     let time: any TimeSource
     let observer: (any PoolObserver)?
+    let measuresUses: Bool
     let state: Guarded<State>
     let open = OpenRoster()
 
@@ -37,9 +40,12 @@ final class PoolCore: Sendable {
         self.configuration = configuration
         self.time = time
         self.observer = observer
+        self.measuresUses = observer?.wantsUses ?? false
         let machine = Machine(
             policy: configuration.connectFailurePolicy,
             maximumWaiters: configuration.maximumWaiters,
+            breakAfter: configuration.failFastAfter,
+            overload: configuration.overload,
             seed: configuration.seed ?? .random(in: 0 ... .max)
         )
         self.state = Guarded(State(machine: machine, open: open))
@@ -77,14 +83,13 @@ final class PoolCore: Sendable {
 struct MemberShell {
     let identity: PoolMember
     let fence: MemberFence
-    let connectTimeout: Duration
     let opener: any SlotOpener
+    /// For connections that are opened from now on.
+    var terms: SlotTerms
     var lastError: (any Error)?
     var lastErrorAt: Moment?
     /// Whether its idle connections lie open.
     var liesOpen = false
-    /// The generation of the machine's member up to which older leased connections were marked.
-    var markedGeneration = 0
     /// How many leases of connections ended that are closed by now.
     var endedLeases: UInt64 = 0
     /// At the indexes of the machine's slots.
@@ -94,11 +99,18 @@ struct MemberShell {
     struct Place {
         /// There from the moment that the machine hears of the connection until it is closed.
         var occupant: Occupant?
-        /// The task that opens it, as long as somebody may want to cancel it.
-        var connect: Task<Void, Never>?
+        /// The task that opens or tends it, as long as somebody may want to cancel that.
+        var work: Task<Void, Never>?
+        /// Its lease was reported as leaked.
+        var leak: Leak?
         /// How many interrupts of it are running.
         var interrupts = 0
         var closeAfterInterrupts: (reason: CloseReason, dropping: Bool)?
+    }
+
+    struct Leak {
+        let report: LeaseReport
+        let reportedAt: Moment
     }
 
     subscript(id: SlotID) -> Place {
@@ -129,12 +141,31 @@ extension PoolCore {
                 MemberShell(
                     identity: PoolMember(group: self.configuration.name, id: id, label: label),
                     fence: fence,
-                    connectTimeout: configuration.connectTimeout,
-                    opener: opener
+                    opener: opener,
+                    terms: terms(configuration, opener)
                 )
             )
             open.add(fence: fence, capacity: min(configuration.maximumSize, 2 * SlotSet.slotsPerWord))
             return id
+        }
+    }
+
+    private func terms(_ configuration: PoolConfiguration, _ opener: any SlotOpener) -> SlotTerms {
+        let isAlwaysValidated = configuration.validation == .always
+        return SlotTerms(
+            maximumUses: configuration.maximumUses.map { UInt64($0) } ?? .max,
+            isAlwaysValidated: isAlwaysValidated,
+            isAlwaysPrepared: isAlwaysValidated || opener.hasHandOutHook,
+            notesLeases: configuration.leakDetectionThreshold != nil || measuresUses
+        )
+    }
+
+    func reconfigure(_ member: MemberID, _ configuration: PoolConfiguration) {
+        let now = now
+        let index = index(of: member)
+        step { state, actions in
+            state.members[index].terms = terms(configuration, state.members[index].opener)
+            state.machine.reconfigure(index, configuration, now: now, &actions)
         }
     }
 

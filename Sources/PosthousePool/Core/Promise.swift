@@ -22,20 +22,24 @@ final class Promise<Value: Sendable>: Sendable {
     private let phase = Guarded(Phase.open)
 
     /// Brings the value. A second one is ignored.
-    func keep(_ value: Value) {
-        let continuation: Continuation? = phase.withLock { phase in
+    ///
+    /// - Returns: Whether this is the one that counts.
+    @discardableResult
+    func keep(_ value: Value) -> Bool {
+        let (continuation, counts): (Continuation?, Bool) = phase.withLock { phase in
             switch phase {
             case .open:
                 phase = .kept(value)
-                return nil
+                return (nil, true)
             case .awaited(let continuation):
                 phase = .over
-                return continuation
+                return (continuation, true)
             case .kept, .over:
-                return nil
+                return (nil, false)
             }
         }
         continuation?.resume(returning: value)
+        return counts
     }
 
     /// Waits for the value. To be called once; cancellation does not end it, `keep` does.

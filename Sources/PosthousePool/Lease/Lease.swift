@@ -10,10 +10,11 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
     @usableFromInline let fence: UInt64
 
     @inlinable
-    init(_ grant: Grant, of type: Connection.Type) {
+    init(_ grant: Grant, of type: Connection.Type, at site: AcquireSite) {
         self.occupant = grant.occupant
         self.epoch = grant.epoch
         self.fence = grant.fence
+        grant.note(site)
     }
 
     @inlinable
@@ -37,6 +38,16 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
             expectedEpoch: epoch,
             expectedFence: fence
         )
+    }
+
+    /// Takes the connection out of the pool for good: it is yours to close, and the pool may open another in its place.
+    public consuming func detach() -> Connection {
+        let connection = connection
+        let occupant = occupant
+        let epoch = epoch
+        discard self
+        PoolCore.detach(occupant, epoch: epoch)
+        return connection
     }
 
     /// Returns the connection to the pool.

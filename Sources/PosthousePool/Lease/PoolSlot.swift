@@ -14,14 +14,29 @@ public final class PoolSlot: Sendable {
     @usableFromInline let epoch = Atomic<UInt64>(0)
     /// The task that took it last. Only compared.
     let holder = Atomic<UInt>(0)
-    /// Its connection is of an older generation than the member. Written while the member's idle connections are withdrawn.
-    let isStale = Atomic<Bool>(false)
+    /// Where in the source it was asked for last: the file's name, and the line.
+    @usableFromInline let siteFile = Atomic<UInt>(0)
+    @usableFromInline let siteLine = Atomic<UInt>(0)
+    /// A lease whose end makes so many of them is not laid open again without asking the machine. Written while the member's
+    /// idle connections are withdrawn.
+    let limit: Atomic<UInt64>
+    /// There is something to do before it is handed out.
+    @usableFromInline let needsPreparation: Atomic<Bool>
+    /// It is to be validated before it is handed out, because it was idle for long.
+    let isDoubtful = Atomic<Bool>(false)
+    let terms: SlotTerms
+    /// What is noted of each lease beyond what costs nothing, if anything is.
+    @usableFromInline let notes: LeaseNotes?
     @usableFromInline let fence: MemberFence
     let id: SlotID
     @usableFromInline let core: PoolCore
 
-    init(id: SlotID, fence: MemberFence, core: PoolCore) {
+    init(id: SlotID, fence: MemberFence, terms: SlotTerms, core: PoolCore) {
         self.id = id
+        self.terms = terms
+        limit = Atomic(terms.maximumUses)
+        needsPreparation = Atomic(terms.isAlwaysPrepared)
+        notes = terms.notesLeases ? LeaseNotes() : nil
         self.member = core.memberID(id.member)
         self.fence = fence
         self.core = core
@@ -36,6 +51,13 @@ public final class PoolSlot: Sendable {
         guard core.claim(self) else { return false }
         core.settleClaim(self, body())
         return true
+    }
+
+    /// Whether it may be laid open without asking the machine, now that a lease of it has ended.
+    var mayLieOpen: Bool { epoch.load(ordering: .relaxed) < limit.load(ordering: .relaxed) }
+
+    var site: AcquireSite {
+        AcquireSite(file: siteFile.load(ordering: .relaxed), line: siteLine.load(ordering: .relaxed))
     }
 
     /// Ends the lease that began in `expected`; `false` if it has ended already.

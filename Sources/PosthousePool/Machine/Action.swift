@@ -31,12 +31,25 @@ enum Action: Equatable {
     case drop(SlotID, CloseReason)
     /// Make the leased connection's work fail.
     case interrupt(SlotID, InterruptReason)
+    /// Work on the connection; report `tended`.
+    case tend(SlotID, Tending)
+    /// Cancel that work. Report its end all the same.
+    case cancelTending(SlotID, isLate: Bool)
+    /// The leased connection must not be laid open when it comes back: the machine decides.
+    case summon(SlotID)
+    /// The idle connection is to be validated before it is handed out.
+    case doubt(SlotID)
+    /// The connection has been leased for at least so long, and is not given back.
+    case leak(SlotID, held: Duration, at: Moment)
     /// Report `alarmRang` at this time, or earlier.
     case wake(Moment)
     /// Every permit of every member is void.
     case voidPermits
     /// Whoever waits for the close may go on.
     case finishClose(stillLeased: Int)
+    /// Requests for the member are (not) refused at once from now on.
+    case broken(Int)
+    case repaired(Int)
     case burstStarted(Int)
     case burstStopped(Int)
     case limitReached(Int)
@@ -50,11 +63,25 @@ enum Refusal: Equatable {
     case closed
     /// The connect it asked for failed, or ran into its timeout.
     case connectFailed(SlotID)
+    /// Connects to all members that could serve it have failed for too long; the last of them to this one.
+    case unavailable(Int)
+    /// It came while requests waited too long already, and was not served soon.
+    case overloaded
+}
+
+/// What the pool does with a connection that nobody has.
+enum Tending: Equatable {
+    /// It has been idle for a while: does it still work?
+    case keepAlive
+    /// It came back, and is brought into order for the next request.
+    case recycle
 }
 
 /// What a strategy says of a connection.
 enum Condition: Equatable {
     case usable
+    /// Usable once it has been brought into order.
+    case soiled
     /// Not to be handed out; still to be closed.
     case closed
     /// Not even to be closed.

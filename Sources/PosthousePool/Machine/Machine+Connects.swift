@@ -16,9 +16,9 @@ extension Machine {
         }
         guard holds(id, .connecting) else { return false }
         let waiter = endConnect(id)
-        members[id.member].failures = 0
-        members[id.member].retryAt = nil
+        recover(id.member, &actions)
         tables[id.member].settle(id.index, at: affinity)
+        begin(id, now: now, &actions)
         let member = members[id.member]
         if isStale(id) {
             retire(id, member.staleReason, &actions)
@@ -27,7 +27,7 @@ extension Machine {
         } else if let first = firstWaiter(for: id.member) {
             if let waiter, waiter.index != first { inherit(waiter, from: first) }
             grant(first, id, &actions)
-            let most = member.maximumConcurrentConnects
+            let most = member.rules.maximumConcurrentConnects
             members[id.member].ramp = member.ramp > most / 2 ? most : member.ramp * 2
         } else if member.live >= member.softLimit {
             // Not counted among the live ones itself.
@@ -74,22 +74,41 @@ extension Machine {
         now: Moment,
         _ actions: inout [Action]
     ) {
+        noteFailure(id.member, now: now, &actions)
         if policy == .keepWaiting {
             backOff(id.member, now: now, &actions)
-        } else if let waiter {
+            if let waiter, queue.contains(waiter), queue[waiter.index].failsFast {
+                refuse(waiter.index, .connectFailed(id), &actions)
+            }
+        } else if let waiter, queue.contains(waiter) {
             refuse(waiter.index, .connectFailed(id), &actions)
+        } else {
+            pauseUpkeep(id.member, now: now, &actions)
         }
     }
 
     mutating func backOff(_ member: Int, now: Moment, _ actions: inout [Action]) {
         // Several connects that fail together are one failure.
         guard members[member].retryAt == nil else { return }
-        members[member].failures += 1
-        var pause = members[member].backoffBase
-        for _ in 1..<members[member].failures where pause < members[member].backoffCap { pause *= 2 }
-        let retryAt = now + random.jitter(min(pause, members[member].backoffCap))
+        let retryAt = now + nextPause(member)
         members[member].retryAt = retryAt
         arm(retryAt, &actions)
+    }
+
+    /// Nobody asked for the connect that failed: nothing but such connects waits.
+    private mutating func pauseUpkeep(_ member: Int, now: Moment, _ actions: inout [Action]) {
+        guard members[member].upkeepAt == nil else { return }
+        let upkeepAt = now + nextPause(member)
+        members[member].upkeepAt = upkeepAt
+        arm(upkeepAt, &actions)
+    }
+
+    private mutating func nextPause(_ member: Int) -> Duration {
+        let rules = members[member].rules
+        members[member].failures += 1
+        var pause = rules.backoffBase
+        for _ in 1..<members[member].failures where pause < rules.backoffCap { pause *= 2 }
+        return random.jitter(min(pause, rules.backoffCap))
     }
 
     /// The waiter that counted on the connect, if any, does no more.
@@ -116,10 +135,18 @@ extension Machine {
 
 extension Machine {
     /// Lets every waiter that counts on no connect, first come first, count on one that nobody counts on, or begins one.
+    /// Then come those that nobody waits for.
     mutating func plan(now: Moment, _ actions: inout [Action]) {
         while !queue.isEmpty, let index = firstUncovered() {
             cover(queue.id(at: index), now: now, &actions)
         }
+        for member in members.indices { keepUp(member, now: now, &actions) }
+    }
+
+    /// Opens what is missing of the member's minimum.
+    mutating func keepUp(_ member: Int, now: Moment, _ actions: inout [Action]) {
+        guard !isClosing, !members[member].services.isEmpty, members[member].upkeepAt == nil else { return }
+        while members[member].isBelowMinimum, members[member].canOpen { connect(member, for: nil, now: now, &actions) }
     }
 
     /// The first waiter that counts on no connect though it could. Those that do count on one are as few as the connects.
@@ -172,18 +199,20 @@ extension Machine {
         if let best { connect(best, for: id, now: now, &actions) }
     }
 
-    /// Opens a connection that nobody waits for, on the member that `takeIdle` named.
+    /// Opens connections that nobody waits for, on the member that `takeIdle` named.
     mutating func openAhead(_ member: Int, now: Moment, _ actions: inout [Action]) {
+        keepUp(member, now: now, &actions)
         let value = members[member]
         guard !isClosing, value.canOpen, value.connecting == 0, value.live < value.softLimit, !value.services.isEmpty
         else { return }
         connect(member, for: nil, now: now, &actions)
     }
 
-    private mutating func connect(_ member: Int, for waiter: WaiterID?, now: Moment, _ actions: inout [Action]) {
+    mutating func connect(_ member: Int, for waiter: WaiterID?, now: Moment, _ actions: inout [Action]) {
+        pace(member, now: now, &actions)
         let index = tables[member].takeEmpty()
         let id = slotID(member, index)
-        let deadline = now + members[member].connectTimeout
+        let deadline = now + members[member].rules.connectTimeout
         move(id, to: .connecting)
         tables[member][id.index].generation = members[member].generation
         tables[member][id.index].deadline = deadline
@@ -199,6 +228,19 @@ extension Machine {
             actions.append(.limitReached(member))
         }
         arm(deadline, &actions)
+    }
+
+    /// As many connects as a second allows: then a pause until the first of them is a second old.
+    private mutating func pace(_ member: Int, now: Moment, _ actions: inout [Action]) {
+        guard let rate = members[member].rules.maximumConnectRate else { return }
+        tables[member].begins.append(now)
+        let excess = tables[member].begins.count - rate
+        if excess > 0 { tables[member].begins.removeFirst(excess) }
+        guard excess >= 0, let oldest = tables[member].begins.first else { return }
+        let pausedUntil = oldest + .seconds(1)
+        if pausedUntil <= now { return }
+        members[member].pausedUntil = pausedUntil
+        arm(pausedUntil, &actions)
     }
 
     /// Waiters that count on a connect that will not serve them (its member was fenced, expired, or serves something else

@@ -7,8 +7,7 @@ extension Machine {
         guard !isClosing else { return }
         if members[member].services.isEmpty, !services.isEmpty {
             // Whoever says so knows better than the failures of before.
-            members[member].failures = 0
-            members[member].retryAt = nil
+            recover(member, &actions)
         }
         members[member].services = services
         servicesChanged(now: now, &actions)
@@ -39,6 +38,28 @@ extension Machine {
         plan(now: now, &actions)
     }
 
+    /// Other rules from now on. How long connections live that are open was drawn when they were opened.
+    mutating func reconfigure(
+        _ member: Int,
+        _ configuration: PoolConfiguration,
+        now: Moment,
+        _ actions: inout [Action]
+    ) {
+        members[member].rules = MemberRules(configuration)
+        members[member].ramp = Member.rampStart
+        members[member].pausedUntil = nil
+        tables[member].begins = []
+        members[member].nextRound = nil
+        if members[member].live > 0 { planRound(member, now: now, &actions) }
+        resize(
+            member,
+            soft: configuration.maximumSize,
+            hard: configuration.burstLimit ?? configuration.maximumSize,
+            now: now,
+            &actions
+        )
+    }
+
     /// The time that was asked for has come, or an earlier one.
     mutating func alarmRang(now: Moment, _ actions: inout [Action]) {
         armed = nil
@@ -53,6 +74,10 @@ extension Machine {
                 }
             }
             if isDue(members[member].retryAt, now) { members[member].retryAt = nil }
+            if isDue(members[member].pausedUntil, now) { members[member].pausedUntil = nil }
+            if isDue(members[member].upkeepAt, now) { members[member].upkeepAt = nil }
+            breakIfDue(member, now: now, &actions)
+            lookAfter(member, now: now, &actions)
         }
         plan(now: now, &actions)
         finishCloseIfDrained(&actions)
@@ -95,8 +120,10 @@ extension Machine {
     /// When something is due next.
     var nextTime: Moment? {
         var times: [Moment?] = [queue.firstDeadline?.at, isDraining ? closeDeadline : nil]
-        times += members.map(\.retryAt)
-        for table in tables { times += table.connects.map { table.slots[$0].deadline } }
+        for member in members {
+            times += [member.retryAt, member.pausedUntil, member.upkeepAt, member.nextRound, breakTime(of: member)]
+        }
+        for table in tables { times += table.slots.flatMap { [$0.deadline, $0.endOfLife] } }
         return times.compactMap { $0 }.min()
     }
 
@@ -104,6 +131,9 @@ extension Machine {
     private mutating func renew(_ member: Int, _ actions: inout [Action]) {
         members[member].generation += 1
         retireIdle(member, members[member].staleReason, &actions)
+        for index in tables[member].slots.indices where tables[member].slots[index].state == .leased {
+            actions.append(.summon(slotID(member, index)))
+        }
     }
 
     private mutating func interruptLeased(_ member: Int, _ reason: InterruptReason, _ actions: inout [Action]) {
@@ -159,7 +189,17 @@ extension Machine {
         for member in members.indices {
             members[member].services = []
             members[member].retryAt = nil
+            members[member].pausedUntil = nil
+            members[member].upkeepAt = nil
+            members[member].nextRound = nil
+            members[member].failingSince = nil
             retireIdle(member, .poolClosed, &actions)
+            for index in tables[member].slots.indices {
+                tables[member][index].endOfLife = nil
+                if tables[member].slots[index].state == .tended {
+                    actions.append(.cancelTending(slotID(member, index), isLate: false))
+                }
+            }
             for index in tables[member].connects {
                 let id = slotID(member, index)
                 if holds(id, .connecting) { abandon(id, timedOut: false, now: now, &actions) }

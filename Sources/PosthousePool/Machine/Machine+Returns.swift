@@ -3,13 +3,16 @@
 import PosthouseBase
 
 extension Machine {
-    /// A lease ended.
-    mutating func returned(_ id: SlotID, _ condition: Condition, _ actions: inout [Action]) {
+    /// A lease ended: the one of this number, of those of its connection.
+    mutating func returned(_ id: SlotID, _ condition: Condition, uses: UInt64 = 0, _ actions: inout [Action]) {
         guard holds(id, .leased) else { return }
+        if uses >= members[id.member].rules.maximumUses { note(id, .usedUp) }
         switch condition {
         case .usable:
             members[id.member].ramp = Member.rampStart
             settle(id, &actions)
+        case .soiled:
+            settle(id, needsRecycling: true, &actions)
         case .closed:
             retire(id, .reportedClosed, &actions)
         case .invalid:
@@ -53,15 +56,27 @@ extension Machine {
         finishCloseIfDrained(&actions)
     }
 
+    /// The lease's connection is not the pool's any more: its place is free.
+    mutating func detached(_ id: SlotID, now: Moment, _ actions: inout [Action]) {
+        guard holds(id, .leased) else { return }
+        vacate(id, &actions)
+        plan(now: now, &actions)
+        finishCloseIfDrained(&actions)
+    }
+
     /// Where a healthy connection goes that somebody held: to the first waiter, to rest, or away.
-    private mutating func settle(_ id: SlotID, _ actions: inout [Action]) {
+    mutating func settle(_ id: SlotID, needsRecycling: Bool = false, _ actions: inout [Action]) {
         let member = members[id.member]
         if isClosing {
             retire(id, .poolClosed, &actions)
         } else if isStale(id) {
             retire(id, member.staleReason, &actions)
+        } else if let reason = tables[id.member].slots[id.index].retirement {
+            retire(id, reason, &actions)
         } else if member.staying > member.hardLimit {
             retire(id, .resized, &actions)
+        } else if needsRecycling {
+            tend(id, .recycle, &actions)
         } else if let first = firstWaiter(for: id.member) {
             grant(first, id, &actions)
         } else if member.live > member.softLimit {

@@ -17,6 +17,9 @@ struct Machine {
 
     let policy: ConnectFailurePolicy
     let maximumWaiters: Int
+    /// How long connects of a member fail before requests are refused at once.
+    let breakAfter: Duration?
+    let overload: OverloadControl?
     var random: SplitMix64
     /// By member: numbers, and slots.
     var members: [Member] = []
@@ -34,9 +37,17 @@ struct Machine {
     /// The earliest time that the shell was told to wake the machine at.
     var armed: Moment?
 
-    init(policy: ConnectFailurePolicy, maximumWaiters: Int? = nil, seed: UInt64) {
+    init(
+        policy: ConnectFailurePolicy,
+        maximumWaiters: Int? = nil,
+        breakAfter: Duration? = nil,
+        overload: OverloadControl? = nil,
+        seed: UInt64
+    ) {
         self.policy = policy
         self.maximumWaiters = max(0, maximumWaiters ?? .max)
+        self.breakAfter = breakAfter
+        self.overload = overload
         self.random = SplitMix64(seed: seed)
     }
 
@@ -91,13 +102,15 @@ extension Machine {
         case taken(SlotID)
         case waiting(WaiterID)
         case exhausted
+        /// The last connect to this member failed, and so did those to all others that could serve the request.
+        case unavailable(Int)
     }
 
     /// Leases an idle connection, if there is one that would do. Nobody is overtaken: while an eligible request waits, no
     /// connection is idle.
     ///
-    /// - Parameter emptyHanded: Set to the member that had the most free capacity but no idle connection; a connection
-    ///   should be opened there (`openAhead`), so that a new member does not stay without any.
+    /// - Parameter emptyHanded: Set to the member that had the most free capacity but no idle connection, or that has fewer
+    ///   now than it is to have; a connection should be opened there (`openAhead`).
     mutating func takeIdle(
         _ demand: Demand,
         affinity: Int = 0,
@@ -110,6 +123,7 @@ extension Machine {
         let id = slotID(member, index)
         move(id, to: .leased)
         tables[member][index].holder = holder
+        if emptyHanded == nil, members[member].idle < members[member].idleFloor { emptyHanded = member }
         return id
     }
 
@@ -120,7 +134,9 @@ extension Machine {
         affinity: Int = 0,
         holder: UInt = 0,
         deadline: Moment,
+        failsFast: Bool = false,
         ticket: WaitQueue.Ticket? = nil,
+        isReturning: Bool? = nil,
         rejecting reject: Reject? = nil,
         now: Moment,
         _ actions: inout [Action]
@@ -133,18 +149,29 @@ extension Machine {
             if let emptyHanded { openAhead(emptyHanded, now: now, &actions) }
             return .taken(slot)
         }
-        let id = queue.enter(demand, deadline: deadline, holder: holder, ticket: ticket)
+        if let broken = hopeless(demand) { return .unavailable(broken) }
+        let id = queue.enter(demand, deadline: deadline, holder: holder, failsFast: failsFast, ticket: ticket, now: now)
         cover(id, now: now, &actions)
-        if ticket == nil, queue[id.index].connect == nil, uncovered > maximumWaiters {
-            queue.remove(at: id.index)
-            return .exhausted
+        if !(isReturning ?? (ticket != nil)), queue[id.index].connect == nil {
+            if uncovered > maximumWaiters {
+                queue.remove(at: id.index)
+                return .exhausted
+            }
+            hasten(id, now: now)
         }
-        if deadline <= now {
+        let end = queue[id.index].deadline
+        if end <= now {
             timeOut(id.index, &actions)
         } else {
-            arm(deadline, &actions)
+            arm(end, &actions)
         }
         return .waiting(id)
+    }
+
+    /// While requests have been waiting for longer than the overload control bears, a new one waits for a short time only.
+    private mutating func hasten(_ id: WaiterID, now: Moment) {
+        guard let overload, now - queue.busySince(id.index) > overload.interval else { return }
+        queue.shorten(id.index, to: now + overload.target)
     }
 
     /// How many wait for a connection to come back, and not for one that is being opened for them.
@@ -159,7 +186,8 @@ extension Machine {
     }
 
     mutating func timeOut(_ index: Int, _ actions: inout [Action]) {
-        refuse(index, .timedOut(held: leases(heldBy: queue[index].holder)), &actions)
+        let node = queue[index]
+        refuse(index, node.isHastened ? .overloaded : .timedOut(held: leases(heldBy: node.holder)), &actions)
     }
 
     mutating func refuse(_ index: Int, _ refusal: Refusal, _ actions: inout [Action]) {

@@ -5,10 +5,7 @@ import PosthouseBase
 /// One host, as far as numbers tell it: limits, counts, back-off. A trivial value, so that reading it from the machine's
 /// array on every idle hit copies no references; what refers to memory is in its `SlotTable`.
 struct Member {
-    let connectTimeout: Duration
-    let backoffBase: Duration
-    let backoffCap: Duration
-    let maximumConcurrentConnects: Int
+    var rules: MemberRules
 
     var services: ServiceClass = []
     var softLimit: Int
@@ -22,14 +19,25 @@ struct Member {
     var idle = 0
     var leased = 0
     var claimed = 0
+    var tended = 0
     var closing = 0
     var connecting = 0
     var abandoned = 0
 
     /// Connects that failed in a row.
     var failures = 0
+    /// When the first of them did.
+    var failingSince: Moment?
+    /// Nothing is open, and connects have failed for so long that requests are not kept waiting for it.
+    var isBroken = false
     /// No connect before this time. Cleared by the alarm, so that an idle hit need not know the time.
     var retryAt: Moment?
+    /// No connect before this time: as many as a second allows have begun. Cleared by the alarm.
+    var pausedUntil: Moment?
+    /// No connect for the minimum before this time: the last one failed. Cleared by the alarm.
+    var upkeepAt: Moment?
+    /// When the housekeeper comes next; nil while nothing is open, or there is nothing to look after.
+    var nextRound: Moment?
     /// How many connects may run at once while connections are open.
     var ramp = Member.rampStart
     var isBursting = false
@@ -37,16 +45,13 @@ struct Member {
     static let rampStart = 2
 
     init(_ configuration: PoolConfiguration) {
-        connectTimeout = configuration.connectTimeout
-        backoffBase = configuration.backoffBase
-        backoffCap = configuration.backoffCap
-        maximumConcurrentConnects = configuration.maximumConcurrentConnects
+        rules = MemberRules(configuration)
         softLimit = configuration.maximumSize
         hardLimit = configuration.burstLimit ?? configuration.maximumSize
     }
 
     /// Open connections.
-    var live: Int { idle + leased + claimed }
+    var live: Int { idle + leased + claimed + tended }
     /// Everything the server might see.
     var sockets: Int { live + connecting + abandoned + closing }
     /// Those of them that are not on their way out.
@@ -57,12 +62,22 @@ struct Member {
     /// to fail; else a few, more while nothing comes back.
     var connectAllowance: Int {
         if failures > 0 { return 1 }
-        if live == 0 { return maximumConcurrentConnects }
-        return min(ramp, maximumConcurrentConnects)
+        if live == 0 { return rules.maximumConcurrentConnects }
+        return min(ramp, rules.maximumConcurrentConnects)
     }
 
     var canOpen: Bool {
-        retryAt == nil && hasRoom && connecting < connectAllowance
+        retryAt == nil && pausedUntil == nil && hasRoom && connecting < connectAllowance
+    }
+
+    /// Fewer connections than it is to keep, and room for more.
+    var isBelowMinimum: Bool {
+        staying < softLimit && (live + connecting < rules.minimumSize || live - leased + connecting < rules.minimumIdle)
+    }
+
+    /// How far idle connections may fall in number before one is to be opened: what is being opened counts.
+    var idleFloor: Int {
+        rules.minimumIdle > 0 && canOpen && upkeepAt == nil && staying < softLimit ? rules.minimumIdle - connecting : 0
     }
 
     /// Idle connections and those that could still be opened within the soft limit.
@@ -80,6 +95,7 @@ struct Member {
         case .idle: idle += step
         case .leased: leased += step
         case .claimed: claimed += step
+        case .tended: tended += step
         case .closing: closing += step
         }
     }

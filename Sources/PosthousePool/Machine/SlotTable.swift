@@ -2,8 +2,9 @@
 
 import PosthouseBase
 
-/// The transitions: empty -> connecting -> idle <-> leased, idle <-> claimed; connecting -> leased, closing, empty;
-/// connecting -> abandoned -> closing, empty; idle, leased, claimed -> closing -> empty.
+/// The transitions: empty -> connecting -> idle <-> leased, idle <-> claimed, idle <-> tended, leased -> tended -> leased;
+/// connecting -> leased, closing, empty; connecting -> abandoned -> closing, empty; idle, leased, claimed, tended ->
+/// closing -> empty; leased -> empty (detached).
 enum SlotState: Equatable {
     case empty
     /// A connect is under way.
@@ -14,6 +15,8 @@ enum SlotState: Equatable {
     case leased
     /// Idle, but held by whoever serves its socket.
     case claimed
+    /// The pool works on it: it is kept alive, or brought into order for the next request.
+    case tended
     case closing
 }
 
@@ -30,10 +33,30 @@ struct SlotTable {
         var waiter: WaiterID?
         /// Whether that waiter asked for it, rather than finding it under way.
         var isAskedFor = false
-        /// While connecting: its timeout. While abandoned: when it is written off.
+        /// While connecting: its timeout. While abandoned: when it is written off. While tended: when that is given up.
         var deadline: Moment?
+        /// When it has lived long enough. Drawn once.
+        var endOfLife: Moment?
+        /// Not to be handed out again, whatever else is said of it; and why.
+        var retirement: CloseReason?
+        /// How many leases of it have ended, as far as the machine was told.
+        var uses: UInt64 = 0
+        /// What the housekeeper found, and since when it has found just that.
+        var watch: Watch?
+        /// When it was last kept alive.
+        var checkedAt: Moment?
         /// While leased: the task that took it. Only compared.
         var holder: UInt = 0
+    }
+
+    /// A connection as a round of the housekeeper found it. If the next round finds it idle (or leased) with as many uses, it
+    /// was so all the time: nobody had to look at a clock when it was taken or came back.
+    struct Watch {
+        let isLeased: Bool
+        let uses: UInt64
+        let since: Moment
+        /// Reported as leaked (while leased), or to be validated (while idle).
+        var isNoted = false
     }
 
     private(set) var slots: [Slot] = []
@@ -43,6 +66,8 @@ struct SlotTable {
     private(set) var homes: [(affinity: Int, slots: SlotSet)] = []
     /// Slots whose connect is under way, wanted or not, in the order it began. Few.
     private(set) var connects: [Int] = []
+    /// When the last connects began, the oldest first; as many as a second allows, if that is limited.
+    var begins: [Moment] = []
 
     subscript(index: Int) -> Slot {
         get { slots[index] }

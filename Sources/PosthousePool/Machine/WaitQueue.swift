@@ -19,6 +19,10 @@ struct WaitQueue {
         var holder: UInt
         /// The connect it counts on.
         var connect: SlotID?
+        /// A connect that it asked for and that fails ends its wait, whatever the policy is.
+        var failsFast = false
+        /// Its deadline is not its own, but the overload control's.
+        var isHastened = false
     }
 
     struct Line {
@@ -26,6 +30,8 @@ struct WaitQueue {
         var head: Int?
         var tail: Int?
         var count = 0
+        /// Since when somebody has waited here without a break.
+        var busySince = Moment.zero
     }
 
     /// What a request must bring to keep its place when it comes back: its ticket.
@@ -58,23 +64,37 @@ struct WaitQueue {
     }
 
     /// Puts a request at the end, or, if it comes back with its `ticket`, where it was.
-    mutating func enter(_ demand: Demand, deadline: Moment, holder: UInt, ticket: Ticket? = nil) -> WaiterID {
-        let place: Ticket
-        if let ticket {
-            place = ticket
-        } else {
-            place = nextTicket
-            nextTicket += 1
-        }
+    mutating func enter(
+        _ demand: Demand,
+        deadline: Moment,
+        holder: UInt,
+        failsFast: Bool = false,
+        ticket: Ticket? = nil,
+        now: Moment
+    ) -> WaiterID {
+        let place = ticket ?? drawTicket()
         let line = lineIndex(for: demand)
         let index = vacant.popLast() ?? nodes.count
         if index == nodes.count { nodes.append(nil) }
-        nodes[index] = Node(ticket: place, line: line, deadline: deadline, heapPosition: heap.count, holder: holder)
+        nodes[index] = Node(
+            ticket: place,
+            line: line,
+            deadline: deadline,
+            heapPosition: heap.count,
+            holder: holder,
+            failsFast: failsFast
+        )
+        if lines[line].count == 0 { lines[line].busySince = now }
         link(index, into: line)
         heap.append(index)
         siftUp(from: heap.count - 1)
         count += 1
         return WaiterID(index: index, ticket: place)
+    }
+
+    mutating func drawTicket() -> Ticket {
+        defer { nextTicket += 1 }
+        return nextTicket
     }
 
     mutating func remove(at index: Int) {
@@ -89,6 +109,17 @@ struct WaitQueue {
             vacant = []
             heap = []
         }
+    }
+
+    /// Since when somebody has waited in its line without a break.
+    func busySince(_ index: Int) -> Moment { lines[self[index].line].busySince }
+
+    /// Has it give up at `deadline`, if that is earlier than its own.
+    mutating func shorten(_ index: Int, to deadline: Moment) {
+        guard deadline < self[index].deadline else { return }
+        nodes[index]!.deadline = deadline
+        nodes[index]!.isHastened = true
+        siftUp(from: self[index].heapPosition)
     }
 
     /// The waiter whose deadline is next.

@@ -9,3 +9,8 @@ public struct ConnectTimedOut: Error, Sendable, Hashable, CustomStringConvertibl
     /// What happened.
     public var description: String { "the connect did not end within its timeout of \(after.rounded)" }
 }
+
+/// Validating a connection, or a hook, took longer than ``PoolConfiguration/workTimeout``.
+struct WorkTimedOut: Error, CustomStringConvertible {
+    var description: String { "validating the connection, or a hook, took too long" }
+}

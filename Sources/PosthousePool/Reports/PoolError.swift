@@ -4,7 +4,10 @@
 public struct PoolError: Error, Sendable, CustomStringConvertible {
     /// The kind of failure; more may be added.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
-        private enum Kind: String { case timedOut, closed, cancelled, connectFailed, exhausted, invalidConfiguration }
+        private enum Kind: String {
+            case timedOut, closed, cancelled, connectFailed, exhausted, unavailable, overloaded, hookFailed
+            case invalidConfiguration
+        }
 
         private let kind: Kind
 
@@ -18,6 +21,13 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
         public static let connectFailed = Code(kind: .connectFailed)
         /// As many requests as allowed (``PoolGroupConfiguration/maximumWaiters``) already wait.
         public static let exhausted = Code(kind: .exhausted)
+        /// Opening connections has failed for longer than ``PoolGroupConfiguration/failFastAfter``, and nothing is open;
+        /// ``PoolError/underlying`` is the last failure.
+        public static let unavailable = Code(kind: .unavailable)
+        /// Requests have been waiting for too long, and this one was not served at once (``OverloadControl``).
+        public static let overloaded = Code(kind: .overloaded)
+        /// A hook that runs before a connection is handed out threw; ``PoolError/underlying`` is what.
+        public static let hookFailed = Code(kind: .hookFailed)
         /// An argument is out of its range.
         public static let invalidConfiguration = Code(kind: .invalidConfiguration)
 
@@ -31,21 +41,25 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     public let message: String
     /// The pool when the request failed.
     public let snapshot: PoolSnapshot?
+    /// The leases that had lasted the longest when the request timed out, the longest first; at most three.
+    public let longestLeases: [LeaseReport]
     /// How long the request had waited.
     public let waited: Duration
-    /// The error of the strategy, where one is the cause.
+    /// The error of the strategy or a hook, where one is the cause; of a timeout, the last failed connect or validation.
     public let underlying: (any Error)?
 
     init(
         code: Code,
         message: String,
         snapshot: PoolSnapshot? = nil,
+        longestLeases: [LeaseReport] = [],
         waited: Duration = .zero,
         underlying: (any Error)? = nil
     ) {
         self.code = code
         self.message = message
         self.snapshot = snapshot
+        self.longestLeases = longestLeases
         self.waited = waited
         self.underlying = underlying
     }

@@ -3,8 +3,25 @@
 /// Hears what happens in a pool: for logs, metrics and traces.
 ///
 /// Every method has an empty default. They are called outside the pool's lock, on whatever thread the event happened, so
-/// they may call the pool (``PoolGroup/snapshot()``), and must return soon. Nothing is told on the way of an idle hit.
+/// they may call the pool (``PoolGroup/snapshot()``), and must return soon. Nothing is told on the way of an idle hit, unless
+/// the observer asks for uses.
 public protocol PoolObserver: Sendable {
+    /// Whether ``used(_:for:)`` is called. Read once, when the pool is made. It makes every lease read a clock twice, which
+    /// costs more than the lease; default `false`.
+    var wantsUses: Bool { get }
+    /// A lease ended after `duration`.
+    func used(_ member: PoolMember, for duration: Duration)
+    /// A lease has lasted for longer than ``PoolConfiguration/leakDetectionThreshold``.
+    func leaked(_ lease: LeaseReport)
+    /// A lease that was reported as leaked has ended after all.
+    func leakEnded(_ lease: LeaseReport)
+    /// Connects to the member have failed for ``PoolGroupConfiguration/failFastAfter`` while nothing was open.
+    func becameUnavailable(_ member: PoolMember)
+    /// A connect to a member that was unavailable succeeded, or it was put into service again.
+    func becameAvailable(_ member: PoolMember)
+    /// A request was refused without waiting, or after a short wait: ``PoolError/Code/exhausted``,
+    /// ``PoolError/Code/unavailable`` or ``PoolError/Code/overloaded``.
+    func refused(_ error: PoolError)
     /// A connection was opened; it took `duration`.
     func connected(_ member: PoolMember, after duration: Duration)
     /// Opening a connection failed (or ran into its timeout) after `duration`.
@@ -29,6 +46,20 @@ public protocol PoolObserver: Sendable {
 }
 
 extension PoolObserver {
+    /// `false`.
+    public var wantsUses: Bool { false }
+    /// Does nothing.
+    public func used(_ member: PoolMember, for duration: Duration) {}
+    /// Does nothing.
+    public func leaked(_ lease: LeaseReport) {}
+    /// Does nothing.
+    public func leakEnded(_ lease: LeaseReport) {}
+    /// Does nothing.
+    public func becameUnavailable(_ member: PoolMember) {}
+    /// Does nothing.
+    public func becameAvailable(_ member: PoolMember) {}
+    /// Does nothing.
+    public func refused(_ error: PoolError) {}
     /// Does nothing.
     public func connected(_ member: PoolMember, after duration: Duration) {}
     /// Does nothing.
@@ -65,6 +96,7 @@ public struct PoolMember: Sendable, Hashable {
 public struct CloseReason: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String {
         case overSoftLimit, resized, expired, fenced, poolClosed, reportedClosed, invalid, evicted, late
+        case idleTimedOut, lifetimeOver, usedUp, unfit, detached, budget
     }
 
     private let kind: Kind
@@ -87,6 +119,19 @@ public struct CloseReason: Sendable, Hashable, CustomStringConvertible {
     public static let evicted = CloseReason(kind: .evicted)
     /// It was opened only after its connect timeout.
     public static let late = CloseReason(kind: .late)
+
+    /// Nobody used it for ``PoolConfiguration/idleTimeout``.
+    public static let idleTimedOut = CloseReason(kind: .idleTimedOut)
+    /// It lived for ``PoolConfiguration/maximumLifetime``, less its share of the jitter.
+    public static let lifetimeOver = CloseReason(kind: .lifetimeOver)
+    /// It was leased ``PoolConfiguration/maximumUses`` times.
+    public static let usedUp = CloseReason(kind: .usedUp)
+    /// Validating it, recycling it or a hook failed, or took too long.
+    public static let unfit = CloseReason(kind: .unfit)
+    /// Its lease was detached: it is open, but the pool has nothing to do with it any more.
+    public static let detached = CloseReason(kind: .detached)
+    /// Another pool of the same ``ConnectionBudget`` needed the place.
+    public static let budget = CloseReason(kind: .budget)
 
     /// The reason as a word.
     public var description: String { kind.rawValue }

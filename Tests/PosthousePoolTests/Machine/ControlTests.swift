@@ -102,7 +102,7 @@ import Testing
         let slots = try pool.leased(2, ChoosingTests.write)
         pool.release(slots[0])
         let actions = pool.step { $0.fence(fenced, now: $1, &$2) }
-        #expect(actions == [.close(slots[0], .fenced), .interrupt(slots[1], .fenced)])
+        #expect(actions == [.close(slots[0], .fenced), .summon(slots[1]), .interrupt(slots[1], .fenced)])
         pool.closed(slots[0])
         let writer = try pool.waiter(ChoosingTests.write)
         #expect(pool.member.connecting == 0)

@@ -32,9 +32,7 @@ extension Machine {
 
     private func connectViolations(of index: Int) -> [String] {
         var found: [String] = []
-        let member = members[index]
         let slots = tables[index].slots
-        if member.connecting > member.maximumConcurrentConnects { found.append("too many connects at \(index)") }
         for slot in tables[index].connects where slots[slot].state == .connecting {
             guard let waiter = slots[slot].waiter else {
                 if slots[slot].isAskedFor { found.append("a connect asked for by nobody") }
@@ -69,7 +67,7 @@ extension Machine {
                 if members[member].canOpen, members[member].closing == 0 {
                     found.append("a request waits though member \(member) has room")
                 }
-                if members[member].sockets == 0, members[member].retryAt == nil {
+                if members[member].sockets == 0, members[member].retryAt == nil, members[member].pausedUntil == nil {
                     found.append("a request waits for member \(member), where nothing will ever happen")
                 }
             }
@@ -88,6 +86,7 @@ extension Member {
         expect(.idle, idle)
         expect(.leased, leased)
         expect(.claimed, claimed)
+        expect(.tended, tended)
         expect(.closing, closing)
         expect(.connecting, connecting)
         expect(.abandoned, abandoned)
@@ -106,7 +105,10 @@ extension SlotTable {
             if empty.contains(index) != (slot.state == .empty) { found.append("slot \(index) wrongly empty") }
             if slot.state == .idle, slot.generation != generation { found.append("slot \(index) is idle and stale") }
             let isUnderWay = [.connecting, .abandoned].contains(slot.state)
-            if isUnderWay != (slot.deadline != nil) { found.append("slot \(index) and its deadline") }
+            if isUnderWay, slot.deadline == nil { found.append("slot \(index) has no deadline") }
+            if !isUnderWay, slot.state != .tended, slot.deadline != nil { found.append("slot \(index) and its deadline") }
+            if slot.state == .idle, slot.retirement != nil { found.append("slot \(index) is idle, but done with") }
+            if slot.state == .empty, slot.endOfLife != nil { found.append("slot \(index) outlives its connection") }
             if isUnderWay != connects.contains(index) { found.append("slot \(index) and the list of connects") }
             if slot.state != .connecting, slot.waiter != nil { found.append("slot \(index) is awaited") }
         }

@@ -8,8 +8,8 @@ import PosthouseBase
 /// sequence stays meaningful when a part of it is cut out.
 struct Happening: CustomStringConvertible {
     enum Kind: CaseIterable {
-        case take, wait, cancel, connects, connectFails, returns, returnsDead, rejects, claim, claimEnds, closes
-        case setServices, fence, expire, resize, advance, lieOpen, close, terminate
+        case take, wait, cancel, connects, connectFails, returns, returnsDead, returnsSoiled, rejects, claim, claimEnds
+        case tendEnds, detach, closes, setServices, fence, expire, resize, reconfigure, advance, lieOpen, close, terminate
     }
 
     let kind: Kind
@@ -22,7 +22,8 @@ struct Happening: CustomStringConvertible {
             (.take, 12), (.wait, 16), (.cancel, 5), (.connects, 14), (.connectFails, 4), (.returns, 14),
             (.returnsDead, 3),
             (.rejects, 3), (.claim, 3), (.claimEnds, 4), (.closes, 9), (.setServices, 5), (.fence, 1), (.expire, 1),
-            (.resize, 3), (.advance, 8), (.lieOpen, 8),
+            (.resize, 3), (.advance, 10), (.lieOpen, 8), (.returnsSoiled, 3), (.tendEnds, 5), (.detach, 1),
+            (.reconfigure, 1),
         ]
         var choice = Int.random(in: 0..<(weights.reduce(0) { $0 + $1.1 }), using: &random)
         var kind = Kind.wait
@@ -43,7 +44,7 @@ struct Happening: CustomStringConvertible {
 
 /// A machine and what it believes is out there, kept by other means: what it says and does must fit.
 struct MachineWorld {
-    enum Connection { case connecting, abandoned, open, leased, claimed, closing }
+    enum Connection { case connecting, abandoned, open, leased, claimed, tended, closing }
 
     private(set) var machine: Machine
     private(set) var now = Moment.zero
@@ -51,10 +52,18 @@ struct MachineWorld {
     private var connections: [SlotID: Connection] = [:]
     private var everSeen: Set<SlotID> = []
     private var waiting: [WaiterID: Demand] = [:]
+    /// How many leases of each connection have ended.
+    private var uses: [SlotID: UInt64] = [:]
+    /// Those that must come back by way of the lock.
+    private var summoned: Set<SlotID> = []
+    /// When connects began, by member.
+    private var begins: [Int: [Moment]] = [:]
     /// Leases that were granted to a request that waited, and might still turn out dead.
     private var granted: [SlotID: WaiterID] = [:]
     private var alarm: Moment?
     private var openCloses = 0
+    /// What following an action brought.
+    private var late: [Action] = []
 
     private static let demands: [Demand] = [
         Demand(wants: ServiceClass(rawValue: 1)),
@@ -69,24 +78,41 @@ struct MachineWorld {
         machine = Machine(
             policy: Bool.random(using: &random) ? .keepWaiting : .failRequester,
             maximumWaiters: Bool.random(using: &random) ? 12 : nil,
+            breakAfter: Bool.random(using: &random) ? .seconds(3) : nil,
+            overload: Bool.random(using: &random)
+                ? OverloadControl(target: .milliseconds(50), interval: .milliseconds(500)) : nil,
             seed: random.next()
         )
         for _ in 0..<Int.random(in: 1...3, using: &random) {
-            let soft = Int.random(in: 1...4, using: &random)
-            let member = machine.addMember(
-                PoolConfiguration(
-                    maximumSize: soft,
-                    burstLimit: Bool.random(using: &random) ? soft + Int.random(in: 0...4, using: &random) : nil,
-                    connectTimeout: .seconds(2),
-                    backoffBase: .milliseconds(100),
-                    backoffCap: .seconds(1),
-                    maximumConcurrentConnects: Int.random(in: 1...4, using: &random)
-                )
-            )
+            let member = machine.addMember(Self.configuration(&random))
             step { machine, now, actions in
                 machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
             }
         }
+    }
+
+    private static func configuration(_ random: inout SplitMix64) -> PoolConfiguration {
+        let soft = Int.random(in: 1...4, using: &random)
+        func sometimes<Value>(_ value: Value) -> Value? { Bool.random(using: &random) ? value : nil }
+        return PoolConfiguration(
+            maximumSize: soft,
+            burstLimit: sometimes(soft + Int.random(in: 0...4, using: &random)),
+            connectTimeout: .seconds(2),
+            backoffBase: .milliseconds(100),
+            backoffCap: .seconds(1),
+            maximumConcurrentConnects: Int.random(in: 1...4, using: &random),
+            minimumSize: sometimes(Int.random(in: 0...soft, using: &random)) ?? 0,
+            minimumIdle: sometimes(Int.random(in: 0...soft, using: &random)) ?? 0,
+            maximumConnectRate: sometimes(Int.random(in: 1...4, using: &random)),
+            idleTimeout: sometimes(.seconds(2)),
+            maximumLifetime: sometimes(.seconds(4)),
+            lifetimeJitter: 0.5,
+            maximumUses: sometimes(3),
+            keepAliveInterval: sometimes(.seconds(1)),
+            validation: sometimes(.ifIdle(longerThan: .seconds(1))) ?? .never,
+            workTimeout: .milliseconds(700),
+            leakDetectionThreshold: sometimes(.seconds(3))
+        )
     }
 
     // MARK: - What happens
@@ -110,6 +136,24 @@ struct MachineWorld {
             connections[id] = nil
             step { machine, now, actions in machine.connectFailed(id, now: now, &actions) }
         case .returns: giveBack(first, .usable)
+        case .returnsSoiled: giveBack(first, .soiled)
+        case .tendEnds:
+            guard let id = pick(.tended, .tended, first) else { return }
+            connections[id] = .open
+            step { machine, now, actions in
+                machine.tended(id, .keepAlive, isFit: second % 4 != 0, now: now, &actions)
+            }
+        case .detach:
+            guard let id = pick(.leased, .leased, first) else { return }
+            connections[id] = nil
+            granted[id] = nil
+            step { machine, now, actions in machine.detached(id, now: now, &actions) }
+        case .reconfigure:
+            let member = Int(first) % machine.members.count
+            var random = SplitMix64(seed: second)
+            let configuration = Self.configuration(&random)
+            begins[member] = []
+            step { machine, now, actions in machine.reconfigure(member, configuration, now: now, &actions) }
         case .returnsDead: giveBack(first, second % 2 == 0 ? .closed : .invalid(isCancellation: false))
         case .rejects: reject(first, second)
         case .claim:
@@ -168,6 +212,7 @@ struct MachineWorld {
             ) {
                 word = word.giving(id.index)!
                 connections[id] = .open
+                uses[id, default: 0] += 1
                 granted[id] = nil
             }
         }
@@ -175,9 +220,10 @@ struct MachineWorld {
         step { _, _, _ in }
     }
 
-    /// Stale ones come back by way of the lock.
+    /// Others come back by way of the lock.
     private func mayGive(_ id: SlotID, _ connection: Connection, _ member: Int) -> Bool {
-        id.member == member && connection == .leased && !machine.isStale(id)
+        let isUsedUp = uses[id, default: 0] + 1 >= machine.members[member].rules.maximumUses
+        return id.member == member && connection == .leased && !summoned.contains(id) && !isUsedUp
     }
 
     private mutating func take(_ demand: Demand, affinity: Int) {
@@ -221,7 +267,9 @@ struct MachineWorld {
         guard let id = pick(.leased, .leased, choice) else { return }
         connections[id] = .open
         granted[id] = nil
-        step { machine, _, actions in machine.returned(id, condition, &actions) }
+        let uses = uses[id, default: 0] + 1
+        self.uses[id] = uses
+        step { machine, _, actions in machine.returned(id, condition, uses: uses, &actions) }
     }
 
     /// A connection turned out dead when it was handed to a request; that comes back with its ticket.
@@ -256,6 +304,7 @@ struct MachineWorld {
 
     private mutating func ring() {
         alarm = nil
+        for (id, uses) in uses where connections[id] != nil { machine.tables[id.member][id.index].uses = uses }
         step(before: { world in
             // Written off: whoever still connects there is unknown to the machine.
             for (id, connection) in world.connections where connection == .abandoned {
@@ -277,6 +326,8 @@ struct MachineWorld {
         event(&machine, now, &actions)
         before(&self)
         for action in actions { follow(action) }
+        for case .wake(let time) in late { alarm = min(alarm ?? time, time) }
+        late = []
         violations += machine.violations
         check()
     }
@@ -297,6 +348,13 @@ struct MachineWorld {
             let sockets = connections.keys.count { $0.member == id.member }
             if sockets > machine.members[id.member].hardLimit { fail("\(sockets) sockets at member \(id.member)") }
             if machine.isClosing { fail("a connect in a closed pool") }
+            let member = machine.members[id.member]
+            if member.connecting > member.rules.maximumConcurrentConnects { fail("\(member.connecting) connects") }
+            begins[id.member, default: []].append(now)
+            let recent = begins[id.member, default: []].count { $0 > now - .seconds(1) }
+            if let rate = machine.members[id.member].rules.maximumConnectRate, recent > rate {
+                fail("\(recent) connects within a second")
+            }
         case .abandonConnect(let id, _):
             if connections[id] != .connecting { fail("\(id) is not connecting") }
             connections[id] = .abandoned
@@ -305,9 +363,25 @@ struct MachineWorld {
             connections[id] = .closing
         case .interrupt(let id, _):
             if connections[id] != .leased { fail("interrupted \(id), which is not leased") }
+        case .tend(let id, _):
+            if connections[id] != .open { fail("\(id) tended while \(connections[id] as Any)") }
+            connections[id] = .tended
+            machine.tendingBegan(id, now: now, &late)
+        case .cancelTending(let id, _):
+            if connections[id] != .tended { fail("\(id) is not tended") }
+        case .summon(let id):
+            if connections[id] != .leased { fail("summoned \(id), which is not leased") }
+            summoned.insert(id)
+        case .doubt(let id):
+            if connections[id] != .open { fail("doubted \(id), which is not idle") }
+        case .leak(let id, let held, _):
+            if connections[id] != .leased { fail("\(id) leaked, but is not leased") }
+            let threshold = machine.members[id.member].rules.leakThreshold
+            if threshold.map({ held < $0 }) ?? true { fail("a leak after \(held)") }
+            summoned.insert(id)
         case .wake(let time): alarm = min(alarm ?? time, time)
         case .finishClose: openCloses = 0
-        case .voidPermits, .burstStarted, .burstStopped, .limitReached: break
+        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired: break
         }
     }
 
@@ -341,20 +415,31 @@ struct MachineWorld {
                 machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
             }
         }
-        for _ in 0..<10_000 {
-            let kinds: [Happening.Kind] = [.claimEnds, .returns, .closes, .connects]
-            for kind in kinds { apply(Happening(kind: kind, first: 0, second: 1)) }
-            if waiting.isEmpty, connections.values.allSatisfy({ $0 == .open }) { break }
-            if connections.values.allSatisfy({ $0 == .open || $0 == .connecting }) { advance(by: .milliseconds(10)) }
-        }
+        finish(isPatient: true)
         advance(by: .seconds(20))
+        finish(isPatient: false)
         if !waiting.isEmpty { fail("\(waiting.count) requests wait for ever") }
         for (id, connection) in connections where connection != .open { fail("\(id) stays \(connection)") }
         for (index, member) in machine.members.enumerated() {
             if member.sockets != member.idle { fail("member \(index) has lost a place") }
             if member.sockets > member.softLimit { fail("member \(index) stays above its soft limit") }
+            if !machine.isClosing, member.isBelowMinimum, member.canOpen, member.upkeepAt == nil {
+                fail("member \(index) stays below its minimum")
+            }
         }
         if machine.isClosing, !connections.isEmpty { fail("connections of a closed pool stay open") }
+    }
+
+    /// What is under way ends well; time passes if it must.
+    private mutating func finish(isPatient: Bool) {
+        for _ in 0..<10_000 {
+            let kinds: [Happening.Kind] = [.claimEnds, .tendEnds, .returns, .closes, .connects]
+            for kind in kinds { apply(Happening(kind: kind, first: 0, second: 1)) }
+            if waiting.isEmpty, connections.values.allSatisfy({ $0 == .open }) { return }
+            if isPatient, connections.values.allSatisfy({ $0 == .open || $0 == .connecting }) {
+                advance(by: .milliseconds(10))
+            }
+        }
     }
 
     private mutating func fail(_ what: String) { violations.append(what) }
