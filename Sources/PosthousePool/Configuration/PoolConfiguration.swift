@@ -219,6 +219,9 @@ public struct PoolGroupConfiguration: Sendable {
     /// Sheds load when requests wait for too long. Default `nil`: each waits until its deadline.
     public var overload: OverloadControl?
 
+    /// A limit that the group shares with other groups. Default `nil`: only the members' own limits count.
+    public var budget: ConnectionBudget?
+
     /// Seeds the back-off's jitter and the choice among equally good members when a request waits, for tests (an idle
     /// connection is chosen without asking). Default `nil`: random.
     public var seed: UInt64?
@@ -231,6 +234,7 @@ public struct PoolGroupConfiguration: Sendable {
         maximumWaiters: Int? = nil,
         failFastAfter: Duration? = nil,
         overload: OverloadControl? = nil,
+        budget: ConnectionBudget? = nil,
         seed: UInt64? = nil
     ) {
         self.name = name
@@ -239,6 +243,7 @@ public struct PoolGroupConfiguration: Sendable {
         self.maximumWaiters = maximumWaiters
         self.failFastAfter = failFastAfter
         self.overload = overload
+        self.budget = budget
         self.seed = seed
     }
 

@@ -227,6 +227,7 @@ extension PoolCore {
             var actions: [Action] = []
             let leak = state.endLeak(of: occupant.slot)
             state.machine.returned(occupant.slot.id, condition, uses: uses, &actions)
+            state.machine.balanceBudget(&actions)
             return (state.effects(of: actions), leak)
         }
         if let leak { reportEnd(of: leak) }

@@ -34,6 +34,9 @@ enum Effect: Sendable {
     case interrupt(Occupant, InterruptReason)
     case wake(Moment, alarm: Int)
     case finishClose([Promise<Int>], stillLeased: Int)
+    case askPlace
+    case withdrawAsk
+    case returnPlaces(Int)
     case burstStarted(PoolMember)
     case burstStopped(PoolMember)
     case limitReached(PoolMember)
@@ -105,6 +108,9 @@ extension PoolCore.State {
         case .finishClose(let stillLeased):
             effects.append(.finishClose(closers, stillLeased: stillLeased))
             closers = []
+        case .askPlace: effects.append(.askPlace)
+        case .withdrawAsk: effects.append(.withdrawAsk)
+        case .returnPlaces(let count): effects.append(.returnPlaces(count))
         case .burstStarted(let member):
             effects.append(.burstStarted(members[member].identity))
         case .burstStopped(let member):
@@ -202,6 +208,9 @@ extension PoolCore {
             case .wake(let time, let alarm): setAlarm(alarm, at: time)
             case .finishClose(let closers, let stillLeased):
                 for closer in closers { closer.keep(stillLeased) }
+            case .askPlace: configuration.budget?.ask(self)
+            case .withdrawAsk: configuration.budget?.withdraw(self)
+            case .returnPlaces(let count): configuration.budget?.giveBack(count, self)
             case .burstStarted(let member): observer?.burstStarted(member)
             case .burstStopped(let member): observer?.burstStopped(member)
             case .limitReached(let member): observer?.limitReached(member)

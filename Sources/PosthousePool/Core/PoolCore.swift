@@ -46,6 +46,7 @@ final class PoolCore: Sendable {
             maximumWaiters: configuration.maximumWaiters,
             breakAfter: configuration.failFastAfter,
             overload: configuration.overload,
+            hasBudget: configuration.budget != nil,
             seed: configuration.seed ?? .random(in: 0 ... .max)
         )
         self.state = Guarded(State(machine: machine, open: open))
@@ -62,6 +63,7 @@ final class PoolCore: Sendable {
         let (result, effects) = withMachine { state in
             var actions: [Action] = []
             let result = event(&state, &actions)
+            state.machine.balanceBudget(&actions)
             return (result, state.effects(of: actions))
         }
         if !effects.isEmpty { run(effects) }
@@ -181,6 +183,20 @@ extension PoolCore {
             state.members[index].fence.raise()
             state.machine.fence(index, now: now, &actions)
         }
+    }
+
+    // MARK: What the budget says
+
+    /// A number that no other core has.
+    var partyNumber: Int { Int(bitPattern: Unmanaged.passUnretained(self).toOpaque()) }
+
+    func permitGranted() {
+        let now = now
+        step { $0.machine.permitGranted(now: now, &$1) }
+    }
+
+    func press(_ pressure: Int?, number: UInt64, need: Int) -> Int {
+        step { $0.machine.press(pressure, number: number, need: need, &$1) }
     }
 
     func expire(_ member: MemberID) {

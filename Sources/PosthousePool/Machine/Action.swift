@@ -50,6 +50,12 @@ enum Action: Equatable {
     /// Requests for the member are (not) refused at once from now on.
     case broken(Int)
     case repaired(Int)
+    /// Ask the budget for one place more; report `permitGranted`.
+    case askPlace
+    /// No place is needed any more.
+    case withdrawAsk
+    /// So many places are free for others.
+    case returnPlaces(Int)
     case burstStarted(Int)
     case burstStopped(Int)
     case limitReached(Int)

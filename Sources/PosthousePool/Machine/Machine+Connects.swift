@@ -24,6 +24,8 @@ extension Machine {
             retire(id, member.staleReason, &actions)
         } else if member.staying > member.hardLimit {
             retire(id, .resized, &actions)
+        } else if givesUp(hasWaiter: firstWaiter(for: id.member) != nil) {
+            retire(id, .budget, &actions)
         } else if let first = firstWaiter(for: id.member) {
             if let waiter, waiter.index != first { inherit(waiter, from: first) }
             grant(first, id, &actions)
@@ -137,6 +139,7 @@ extension Machine {
     /// Lets every waiter that counts on no connect, first come first, count on one that nobody counts on, or begins one.
     /// Then come those that nobody waits for.
     mutating func plan(now: Moment, _ actions: inout [Action]) {
+        yieldCredits(&actions)
         while !queue.isEmpty, let index = firstUncovered() {
             cover(queue.id(at: index), now: now, &actions)
         }
@@ -146,7 +149,7 @@ extension Machine {
     /// Opens what is missing of the member's minimum.
     mutating func keepUp(_ member: Int, now: Moment, _ actions: inout [Action]) {
         guard !isClosing, !members[member].services.isEmpty, members[member].upkeepAt == nil else { return }
-        while members[member].isBelowMinimum, members[member].canOpen { connect(member, for: nil, now: now, &actions) }
+        while members[member].isBelowMinimum, mayConnect(member) { connect(member, for: nil, now: now, &actions) }
     }
 
     /// The first waiter that counts on no connect though it could. Those that do count on one are as few as the connects.
@@ -164,7 +167,7 @@ extension Machine {
     }
 
     private func canHelp(_ member: Int, _ demand: Demand) -> Bool {
-        serves(member, demand) && (members[member].canOpen || spareConnect(member) != nil)
+        serves(member, demand) && (mayConnect(member) || spareConnect(member) != nil)
     }
 
     /// A connect that nobody counts on.
@@ -190,7 +193,7 @@ extension Machine {
         var best: Int?
         var bestFree = Int.min
         var ties = 0
-        for member in members.indices where members[member].canOpen && serves(member, demand) {
+        for member in members.indices where mayConnect(member) && serves(member, demand) {
             if wins(members[member].free, over: bestFree, ties: &ties) {
                 best = member
                 bestFree = members[member].free
@@ -203,13 +206,14 @@ extension Machine {
     mutating func openAhead(_ member: Int, now: Moment, _ actions: inout [Action]) {
         keepUp(member, now: now, &actions)
         let value = members[member]
-        guard !isClosing, value.canOpen, value.connecting == 0, value.live < value.softLimit, !value.services.isEmpty
+        guard !isClosing, mayConnect(member), value.connecting == 0, value.live < value.softLimit, !value.services.isEmpty
         else { return }
         connect(member, for: nil, now: now, &actions)
     }
 
     mutating func connect(_ member: Int, for waiter: WaiterID?, now: Moment, _ actions: inout [Action]) {
         pace(member, now: now, &actions)
+        budget?.credits -= 1
         let index = tables[member].takeEmpty()
         let id = slotID(member, index)
         let deadline = now + members[member].rules.connectTimeout

@@ -6,7 +6,8 @@ extension Machine {
     /// for them, and each one that comes back may rest, if it is not of an older generation.
     func isCalm(_ member: Int) -> Bool {
         let numbers = members[member]
-        return !isClosing && !numbers.services.isEmpty && numbers.live <= numbers.softLimit
+        return !isClosing && budget?.pressure == nil && !numbers.services.isEmpty
+            && numbers.live <= numbers.softLimit
             && numbers.staying <= numbers.hardLimit && firstWaiter(for: member) == nil
     }
 

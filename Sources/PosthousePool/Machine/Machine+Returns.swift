@@ -77,6 +77,8 @@ extension Machine {
             retire(id, .resized, &actions)
         } else if needsRecycling {
             tend(id, .recycle, &actions)
+        } else if givesUp(hasWaiter: firstWaiter(for: id.member) != nil) {
+            retire(id, .budget, &actions)
         } else if let first = firstWaiter(for: id.member) {
             grant(first, id, &actions)
         } else if member.live > member.softLimit {
@@ -105,6 +107,7 @@ extension Machine {
     /// No socket and no connect is left in the slot.
     mutating func vacate(_ id: SlotID, _ actions: inout [Action]) {
         move(id, to: .empty)
+        budget?.credits += 1
         endBurst(id.member, &actions)
     }
 

@@ -20,6 +20,8 @@ struct Machine {
     /// How long connects of a member fail before requests are refused at once.
     let breakAfter: Duration?
     let overload: OverloadControl?
+    /// Its part in a budget that several pools share, if there is one.
+    var budget: BudgetShare?
     var random: SplitMix64
     /// By member: numbers, and slots.
     var members: [Member] = []
@@ -42,12 +44,14 @@ struct Machine {
         maximumWaiters: Int? = nil,
         breakAfter: Duration? = nil,
         overload: OverloadControl? = nil,
+        hasBudget: Bool = false,
         seed: UInt64
     ) {
         self.policy = policy
         self.maximumWaiters = max(0, maximumWaiters ?? .max)
         self.breakAfter = breakAfter
         self.overload = overload
+        self.budget = hasBudget ? BudgetShare() : nil
         self.random = SplitMix64(seed: seed)
     }
 

@@ -381,7 +381,9 @@ struct MachineWorld {
             summoned.insert(id)
         case .wake(let time): alarm = min(alarm ?? time, time)
         case .finishClose: openCloses = 0
-        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired: break
+        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired, .askPlace, .withdrawAsk,
+            .returnPlaces:
+            break
         }
     }
 
