@@ -35,7 +35,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     public func addMember(
         label: String,
         configuration: PoolConfiguration,
-        strategy: any ConnectionStrategy<Connection>
+        strategy: some ConnectionStrategy<Connection>
     ) throws(PoolError) -> MemberID {
         try configuration.validate()
         return core.addMember(label: label, configuration: configuration, opener: StrategyOpener(strategy: strategy))

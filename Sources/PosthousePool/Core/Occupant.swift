@@ -21,23 +21,36 @@ class Occupant: @unchecked Sendable {
     final var condition: Condition {
         do {
             return try isClosed() ? .closed : .usable
-        } catch is CancellationError {
-            return .invalid(isCancellation: true)
         } catch {
-            return .invalid(isCancellation: false)
+            return Self.condition(of: error)
         }
+    }
+
+    @inline(never)
+    private static func condition(of error: any Error) -> Condition {
+        .invalid(isCancellation: error is CancellationError)
     }
 }
 
 @usableFromInline
-final class ConnectionOccupant<Connection: Sendable>: Occupant, @unchecked Sendable {
+class ConnectionOccupant<Connection: Sendable>: Occupant, @unchecked Sendable {
     @usableFromInline let connection: Connection
-    private let strategy: any ConnectionStrategy<Connection>
 
-    init(slot: PoolSlot, connection: Connection, strategy: any ConnectionStrategy<Connection>) {
+    init(slot: PoolSlot, affinity: Int, connection: Connection) {
         self.connection = connection
+        super.init(slot: slot, affinity: affinity)
+    }
+}
+
+/// Of the strategy's very type: each lease asks it twice, and an existential has to be opened each time.
+private final class StrategyOccupant<Strategy: ConnectionStrategy>: ConnectionOccupant<Strategy.Connection>,
+    @unchecked Sendable
+{
+    private let strategy: Strategy
+
+    init(slot: PoolSlot, connection: Strategy.Connection, strategy: Strategy) {
         self.strategy = strategy
-        super.init(slot: slot, affinity: strategy.affinity(of: connection))
+        super.init(slot: slot, affinity: strategy.affinity(of: connection), connection: connection)
     }
 
     override func isClosed() throws -> Bool { try strategy.isClosed(connection) }
@@ -50,10 +63,10 @@ protocol SlotOpener: Sendable {
     func open(_ slot: PoolSlot) async throws -> Occupant
 }
 
-struct StrategyOpener<Connection: Sendable>: SlotOpener {
-    let strategy: any ConnectionStrategy<Connection>
+struct StrategyOpener<Strategy: ConnectionStrategy>: SlotOpener {
+    let strategy: Strategy
 
     func open(_ slot: PoolSlot) async throws -> Occupant {
-        ConnectionOccupant(slot: slot, connection: try await strategy.create(slot: slot), strategy: strategy)
+        StrategyOccupant(slot: slot, connection: try await strategy.create(slot: slot), strategy: strategy)
     }
 }

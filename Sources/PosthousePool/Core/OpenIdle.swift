@@ -42,7 +42,7 @@ struct OpenIdle: ~Copyable {
     private static let homesPerWord = 16
 
     /// An `OpenWord`, alone in its cache line.
-    private struct Word: ~Copyable {
+    struct Word: ~Copyable {
         let bits = Atomic<UInt64>(OpenWord.withdrawn.bits)
         private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
 
@@ -131,15 +131,22 @@ extension OpenIdle {
 
     /// Lays a connection open again that was leased. One swap, if nobody interferes.
     ///
+    /// Neither the connection nor the word is touched after the swap that succeeds: with it others may close the one and,
+    /// if the pool ends, free the other.
+    ///
     /// - Returns: false if the machine has to decide what becomes of it.
-    func give(_ occupant: PoolSlot) -> Bool {
-        let slot = occupant.id.index
-        guard slot < capacity else { return false }
-        let index = slot / SlotSet.slotsPerWord
-        var word = words[index].load()
+    @inline(__always)
+    static func give(_ occupant: Unmanaged<Occupant>) -> Bool {
+        let (home, slot) = occupant._withUnsafeGuaranteedRef { occupant in
+            (occupant.slot.word.load(ordering: .acquiring), occupant.slot.id.index % SlotSet.slotsPerWord)
+        }
+        guard let home else { return false }
+        var word = home.pointee.load()
         // Of the same opening as the word, or the swap fails.
-        while !occupant.isStale.load(ordering: .relaxed), let next = word.giving(slot % SlotSet.slotsPerWord) {
-            if words[index].swap(&word, for: next) { return true }
+        while !occupant._withUnsafeGuaranteedRef({ $0.slot.isStale.load(ordering: .relaxed) }),
+            let next = word.giving(slot)
+        {
+            if home.pointee.swap(&word, for: next) { return true }
         }
         return false
     }
@@ -187,7 +194,9 @@ extension OpenIdle {
             let home = before._withUnsafeGuaranteedRef { $0.affinity }
             homes[row(word, home)].bitwiseAnd(~bit, ordering: .relaxed)
         }
-        if let occupant { homes[row(word, occupant.affinity)].bitwiseOr(bit, ordering: .relaxed) }
+        guard let occupant else { return }
+        homes[row(word, occupant.affinity)].bitwiseOr(bit, ordering: .relaxed)
+        occupant.slot.word.store(words + word, ordering: .releasing)
     }
 
     private func row(_ word: Int, _ home: Int) -> Int {

@@ -47,6 +47,8 @@ extension OpenRoster {
             // Whose member it is has been checked: it is in this list or a later one.
             return take(request, onlyFrom: next[member.index])
         }
+        // One member alone needs no comparing.
+        if let only = next.pointee, next[1] == nil { return take(request, onlyFrom: only) }
         let served = ServiceClass(rawValue: served.load(ordering: .relaxed))
         let wanted = served.isDisjoint(with: request.wants) ? request.fallback : request.wants
         var best: UnsafeMutablePointer<OpenIdle>?
@@ -80,14 +82,6 @@ extension OpenRoster {
         let services = ServiceClass(rawValue: member.pointee.services.load(ordering: .relaxed))
         let wanted = services.isDisjoint(with: request.wants) ? request.fallback : request.wants
         return member.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
-    }
-
-    /// Lays a leased connection open again.
-    ///
-    /// - Returns: false if the machine has to decide what becomes of it.
-    func give(_ slot: PoolSlot) -> Bool {
-        // The slot's member is in every list that its connection could have been leased from.
-        list.load(ordering: .acquiring)[slot.id.member]!.pointee.give(slot)
     }
 }
 

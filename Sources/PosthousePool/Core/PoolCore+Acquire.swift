@@ -184,37 +184,40 @@ extension PoolCore {
     /// - Returns: What closing it threw, if the pool did not keep it.
     @usableFromInline
     static func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
-        // Once it is back, others may close it, and with it the pool may end: the core has to last until we are out of it.
-        let core = leased._withUnsafeGuaranteedRef { $0.slot.core }
-        return withExtendedLifetime(core) { core.giveBack(leased, epoch: epoch) }
+        guard case .toMachine(let condition) = handBack(leased, epoch: epoch) else { return nil }
+        return returned(leased.takeUnretainedValue(), condition)
     }
 
     /// As ``giveBack(_:epoch:)``, where nobody is left to throw to.
     @usableFromInline
     static func giveBackReporting(_ leased: Unmanaged<Occupant>, epoch: UInt64) {
-        let slot = leased._withUnsafeGuaranteedRef { $0.slot }
-        if let error = giveBack(leased, epoch: epoch) { slot.core.report(error, of: slot) }
+        guard case .toMachine(let condition) = handBack(leased, epoch: epoch) else { return }
+        let occupant = leased.takeUnretainedValue()
+        if let error = returned(occupant, condition) { occupant.slot.core.report(error, of: occupant.slot) }
     }
 
     private enum Handed { case back, late, toMachine(Condition) }
 
+    /// Counts no reference: the lease keeps the connection and the core until it is back, and afterwards others may close
+    /// the one and drop the other. So each look at them ends before the swap that may give them away.
     @inline(__always)
-    private func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
-        let handed: Handed = leased._withUnsafeGuaranteedRef { occupant in
-            guard occupant.slot.endLease(expected: epoch) else { return .late }
-            let condition = occupant.condition
-            if case .usable = condition, open.give(occupant.slot) { return .back }
-            return .toMachine(condition)
-        }
-        guard case .toMachine(let condition) = handed else { return nil }
-        // Still leased as far as the machine knows, so it is still there.
-        let occupant = leased.takeUnretainedValue()
-        let effects = withMachine { state in
+    private static func handBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> Handed {
+        guard leased._withUnsafeGuaranteedRef({ $0.slot.endLease(expected: epoch) }) else { return .late }
+        let condition = leased._withUnsafeGuaranteedRef { $0.condition }
+        guard case .usable = condition else { return .toMachine(condition) }
+        return OpenIdle.give(leased) ? .back : .toMachine(.usable)
+    }
+
+    /// - Parameter occupant: Still leased as far as the machine knows, so it is still there; counted from here on, and with
+    ///   it the core.
+    private static func returned(_ occupant: Occupant, _ condition: Condition) -> (any Error)? {
+        let core = occupant.slot.core
+        let effects = core.withMachine { state in
             var actions: [Action] = []
             state.machine.returned(occupant.slot.id, condition, &actions)
             return state.effects(of: actions)
         }
-        return effects.isEmpty ? nil : run(effects, leaver: occupant)
+        return effects.isEmpty ? nil : core.run(effects, leaver: occupant)
     }
 }
 

@@ -16,6 +16,9 @@ public final class PoolSlot: Sendable {
     let holder = Atomic<UInt>(0)
     /// Its connection is of an older generation than the member. Written while the member's idle connections are withdrawn.
     let isStale = Atomic<Bool>(false)
+    /// Where its connection is laid open. An old word of a member that has outgrown it stays there until the core's end, and
+    /// refuses for ever. Unsafe only as a pointer: what it points to is atomic.
+    nonisolated(unsafe) let word = Atomic<UnsafeMutablePointer<OpenIdle.Word>?>(nil)
     @usableFromInline let fence: MemberFence
     let id: SlotID
     @usableFromInline let core: PoolCore
