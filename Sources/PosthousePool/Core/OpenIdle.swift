@@ -102,11 +102,13 @@ extension OpenIdle {
     /// Takes an idle connection, one of this affinity if there is one. One swap, if nobody interferes.
     ///
     /// - Returns: nil if there is none, or if the machine has to decide.
+    @inline(__always)
     func take(for wanted: ServiceClass, affinity: Int, holder: UInt) -> Grant? {
         if affinity != 0, let grant = take(for: wanted, home: affinity, holder) { return grant }
         return take(for: wanted, home: 0, holder)
     }
 
+    @inline(__always)
     private func take(for wanted: ServiceClass, home: Int, _ holder: UInt) -> Grant? {
         for index in 0..<wordCount {
             var word = words[index].load()

@@ -12,6 +12,13 @@ struct Grant: Sendable {
     @usableFromInline let epoch: UInt64
     @usableFromInline let fence: UInt64
 
+    @inlinable
+    init(occupant: Unmanaged<Occupant>, epoch: UInt64, fence: UInt64) {
+        self.occupant = occupant
+        self.epoch = epoch
+        self.fence = fence
+    }
+
     var slot: PoolSlot { occupant._withUnsafeGuaranteedRef { $0.slot } }
 }
 
@@ -147,7 +154,7 @@ extension PoolCore {
             guard Task.isCancelled else { return grant }
             // Granted, then cancelled, before it ran again: the next request gets it.
             let slot = grant.slot
-            if let error = Self.giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
+            if let error = grant.giveBack() { report(error, of: slot) }
             throw cancelledError(since: began)
         case .timedOut(let held):
             let error = timedOutError(since: began, held: held)
@@ -160,16 +167,20 @@ extension PoolCore {
     }
 
     /// Whether the connection may be handed out: `nil` if so. If not, nobody holds it any more, and the pool is to be told.
+    @inline(__always)
     private func look(at grant: Grant) -> Reject? {
         grant.occupant._withUnsafeGuaranteedRef { occupant in
-            let slot = occupant.slot
             let condition = occupant.condition
             // Fenced or terminated since it was granted: its permit would never be valid.
-            let isFenced = slot.fence.word.load(ordering: .acquiring) != grant.fence
+            let isFenced = occupant.slot.fence.word.load(ordering: .acquiring) != grant.fence
             if case .usable = condition, !isFenced { return nil }
-            _ = slot.endLease(expected: grant.epoch)
-            return Reject(id: slot.id, condition: condition, isFirstUse: grant.epoch == 0)
+            return rejecting(occupant.slot, condition, grant.epoch)
         }
+    }
+
+    private func rejecting(_ slot: PoolSlot, _ condition: Condition, _ epoch: UInt64) -> Reject {
+        _ = slot.endLease(expected: epoch)
+        return Reject(id: slot.id, condition: condition, isFirstUse: epoch == 0)
     }
 
     /// - Throws: `cancelled` if the strategy's check said so.
@@ -179,38 +190,9 @@ extension PoolCore {
         if reject.isCancellation { throw cancelledError(since: began) }
     }
 
-    /// Ends a lease: one swap, no lock, no allocation, no clock, unless somebody waits or the connection is not kept.
-    ///
-    /// - Returns: What closing it threw, if the pool did not keep it.
-    @usableFromInline
-    static func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
-        guard case .toMachine(let condition) = handBack(leased, epoch: epoch) else { return nil }
-        return returned(leased.takeUnretainedValue(), condition)
-    }
-
-    /// As ``giveBack(_:epoch:)``, where nobody is left to throw to.
-    @usableFromInline
-    static func giveBackReporting(_ leased: Unmanaged<Occupant>, epoch: UInt64) {
-        guard case .toMachine(let condition) = handBack(leased, epoch: epoch) else { return }
-        let occupant = leased.takeUnretainedValue()
-        if let error = returned(occupant, condition) { occupant.slot.core.report(error, of: occupant.slot) }
-    }
-
-    private enum Handed { case back, late, toMachine(Condition) }
-
-    /// Counts no reference: the lease keeps the connection and the core until it is back, and afterwards others may close
-    /// the one and drop the other. So each look at them ends before the swap that may give them away.
-    @inline(__always)
-    private static func handBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> Handed {
-        guard leased._withUnsafeGuaranteedRef({ $0.slot.endLease(expected: epoch) }) else { return .late }
-        let condition = leased._withUnsafeGuaranteedRef { $0.condition }
-        guard case .usable = condition else { return .toMachine(condition) }
-        return OpenIdle.give(leased) ? .back : .toMachine(.usable)
-    }
-
     /// - Parameter occupant: Still leased as far as the machine knows, so it is still there; counted from here on, and with
     ///   it the core.
-    private static func returned(_ occupant: Occupant, _ condition: Condition) -> (any Error)? {
+    fileprivate static func returned(_ occupant: Occupant, _ condition: Condition) -> (any Error)? {
         let core = occupant.slot.core
         let effects = core.withMachine { state in
             var actions: [Action] = []
@@ -218,6 +200,37 @@ extension PoolCore {
             return state.effects(of: actions)
         }
         return effects.isEmpty ? nil : core.run(effects, leaver: occupant)
+    }
+}
+
+extension Grant {
+    /// Ends a lease: one swap, no lock, no allocation, no clock, unless somebody waits or the connection is not kept.
+    ///
+    /// - Returns: What closing it threw, if the pool did not keep it.
+    @usableFromInline
+    func giveBack() -> (any Error)? {
+        guard case .toMachine(let condition) = handBack() else { return nil }
+        return PoolCore.returned(occupant.takeUnretainedValue(), condition)
+    }
+
+    /// As ``giveBack()``, where nobody is left to throw to.
+    @usableFromInline
+    func giveBackReporting() {
+        guard case .toMachine(let condition) = handBack() else { return }
+        let leaver = occupant.takeUnretainedValue()
+        if let error = PoolCore.returned(leaver, condition) { leaver.slot.core.report(error, of: leaver.slot) }
+    }
+
+    private enum Handed { case back, late, toMachine(Condition) }
+
+    /// Counts no reference: the lease keeps the connection and the core until it is back, and afterwards others may close
+    /// the one and drop the other. So each look at them ends before the swap that may give them away.
+    @inline(__always)
+    private func handBack() -> Handed {
+        guard occupant._withUnsafeGuaranteedRef({ $0.slot.endLease(expected: epoch) }) else { return .late }
+        let condition = occupant._withUnsafeGuaranteedRef { $0.condition }
+        guard case .usable = condition else { return .toMachine(condition) }
+        return OpenIdle.give(occupant) ? .back : .toMachine(.usable)
     }
 }
 
