@@ -29,9 +29,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(name: "CAllocationCount"),
         .executableTarget(
             name: "PoolHit",
             dependencies: [
+                "CAllocationCount",
                 .product(name: "PosthousePool", package: "posthouse"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

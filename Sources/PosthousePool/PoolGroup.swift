@@ -45,7 +45,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     public func addMember(
         label: String,
         configuration: PoolConfiguration,
-        strategy: any ConnectionStrategy<Connection>,
+        strategy: some ConnectionStrategy<Connection>,
         hooks: PoolHooks<Connection> = PoolHooks()
     ) throws(PoolError) -> MemberID {
         try configuration.validate()
@@ -135,7 +135,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     ) throws(PoolError) -> Lease<Connection>? {
         guard let grant = try core.take(request) else { return nil }
         if grant.needsPreparation {
-            core.giveBack(grant)
+            grant.giveBackReporting()
             return nil
         }
         return Lease(grant, of: Connection.self, at: request.site ?? AcquireSite(fileID: fileID, line: line))

@@ -7,10 +7,11 @@ public struct ServiceClass: OptionSet, Sendable, Hashable {
     public let rawValue: UInt8
 
     /// The services of these bits.
+    @inlinable
     public init(rawValue: UInt8) {
         self.rawValue = rawValue
     }
 
     /// Every service.
-    public static let all = ServiceClass(rawValue: .max)
+    @inlinable public static var all: ServiceClass { ServiceClass(rawValue: .max) }
 }

@@ -29,11 +29,14 @@ class Occupant: @unchecked Sendable {
     final var condition: Condition {
         do {
             return try isClosed() ? .closed : .usable
-        } catch is CancellationError {
-            return .invalid(isCancellation: true)
         } catch {
-            return .invalid(isCancellation: false)
+            return Self.condition(of: error)
         }
+    }
+
+    @inline(never)
+    private static func condition(of error: any Error) -> Condition {
+        .invalid(isCancellation: error is CancellationError)
     }
 
     /// As ``condition``, of a connection that comes back.
@@ -44,24 +47,35 @@ class Occupant: @unchecked Sendable {
 }
 
 @usableFromInline
-final class ConnectionOccupant<Connection: Sendable>: Occupant, @unchecked Sendable {
+class ConnectionOccupant<Connection: Sendable>: Occupant, @unchecked Sendable {
     @usableFromInline let connection: Connection
-    private let strategy: any ConnectionStrategy<Connection>
-    private let hooks: PoolHooks<Connection>
+
+    init(slot: PoolSlot, affinity: Int, isTendedOnReturn: Bool, connection: Connection) {
+        self.connection = connection
+        super.init(slot: slot, affinity: affinity, isTendedOnReturn: isTendedOnReturn)
+    }
+}
+
+/// Of the strategy's very type: each lease asks it twice, and an existential has to be opened each time.
+private final class StrategyOccupant<Strategy: ConnectionStrategy>: ConnectionOccupant<Strategy.Connection>,
+    @unchecked Sendable
+{
+    private let strategy: Strategy
+    private let hooks: PoolHooks<Strategy.Connection>
 
     init(
         slot: PoolSlot,
-        connection: Connection,
-        strategy: any ConnectionStrategy<Connection>,
-        hooks: PoolHooks<Connection>
+        connection: Strategy.Connection,
+        strategy: Strategy,
+        hooks: PoolHooks<Strategy.Connection>
     ) {
-        self.connection = connection
         self.strategy = strategy
         self.hooks = hooks
         super.init(
             slot: slot,
             affinity: strategy.affinity(of: connection),
-            isTendedOnReturn: strategy.recycles || hooks.returned != nil
+            isTendedOnReturn: strategy.recycles || hooks.returned != nil,
+            connection: connection
         )
     }
 
@@ -102,9 +116,9 @@ protocol SlotOpener: Sendable {
     func open(_ slot: PoolSlot) async throws -> Occupant
 }
 
-struct StrategyOpener<Connection: Sendable>: SlotOpener {
-    let strategy: any ConnectionStrategy<Connection>
-    let hooks: PoolHooks<Connection>
+struct StrategyOpener<Strategy: ConnectionStrategy>: SlotOpener {
+    let strategy: Strategy
+    let hooks: PoolHooks<Strategy.Connection>
 
     var hasHandOutHook: Bool { hooks.beforeHandOut != nil }
 
@@ -119,6 +133,6 @@ struct StrategyOpener<Connection: Sendable>: SlotOpener {
                 throw error
             }
         }
-        return ConnectionOccupant(slot: slot, connection: connection, strategy: strategy, hooks: hooks)
+        return StrategyOccupant(slot: slot, connection: connection, strategy: strategy, hooks: hooks)
     }
 }

@@ -45,7 +45,7 @@ struct OpenIdle: ~Copyable {
     private static let homesPerWord = 16
 
     /// An `OpenWord`, alone in its cache line.
-    private struct Word: ~Copyable {
+    struct Word: ~Copyable {
         let bits = Atomic<UInt64>(OpenWord.withdrawn.bits)
         private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
 
@@ -111,11 +111,13 @@ extension OpenIdle {
     /// Takes an idle connection, one of this affinity if there is one. One swap, if nobody interferes.
     ///
     /// - Returns: nil if there is none, or if the machine has to decide.
+    @inline(__always)
     func take(for wanted: ServiceClass, affinity: Int, holder: UInt) -> Grant? {
         if affinity != 0, let grant = take(for: wanted, home: affinity, holder) { return grant }
         return take(for: wanted, home: 0, holder)
     }
 
+    @inline(__always)
     private func take(for wanted: ServiceClass, home: Int, _ holder: UInt) -> Grant? {
         for index in 0..<wordCount {
             var word = words[index].load()
@@ -140,15 +142,20 @@ extension OpenIdle {
 
     /// Lays a connection open again that was leased. One swap, if nobody interferes.
     ///
+    /// Neither the connection nor the word is touched after the swap that succeeds: with it others may close the one and,
+    /// if the pool ends, free the other.
+    ///
     /// - Returns: false if the machine has to decide what becomes of it.
-    func give(_ occupant: PoolSlot) -> Bool {
-        let slot = occupant.id.index
-        guard slot < capacity else { return false }
-        let index = slot / SlotSet.slotsPerWord
-        var word = words[index].load()
+    @inline(__always)
+    static func give(_ occupant: Unmanaged<Occupant>) -> Bool {
+        let (home, slot) = occupant._withUnsafeGuaranteedRef { occupant in
+            (occupant.slot.word.load(ordering: .acquiring), occupant.slot.id.index % SlotSet.slotsPerWord)
+        }
+        guard let home else { return false }
+        var word = home.pointee.load()
         // Of the same opening as the word, or the swap fails.
-        while occupant.mayLieOpen, let next = word.giving(slot % SlotSet.slotsPerWord) {
-            if words[index].swap(&word, for: next) { return true }
+        while occupant._withUnsafeGuaranteedRef({ $0.slot.mayLieOpen }), let next = word.giving(slot) {
+            if home.pointee.swap(&word, for: next) { return true }
         }
         return false
     }
@@ -197,7 +204,9 @@ extension OpenIdle {
             let home = before._withUnsafeGuaranteedRef { $0.affinity }
             homes[row(word, home)].bitwiseAnd(~bit, ordering: .relaxed)
         }
-        if let occupant { homes[row(word, occupant.affinity)].bitwiseOr(bit, ordering: .relaxed) }
+        guard let occupant else { return }
+        homes[row(word, occupant.affinity)].bitwiseOr(bit, ordering: .relaxed)
+        occupant.slot.word.store(words + word, ordering: .releasing)
     }
 
     private func row(_ word: Int, _ home: Int) -> Int {

@@ -48,6 +48,8 @@ extension OpenRoster {
             // Whose member it is has been checked: it is in this list or a later one.
             return take(request, onlyFrom: next[member.index], isLow: &isLow)
         }
+        // One member alone needs no comparing.
+        if let only = next.pointee, next[1] == nil { return take(request, onlyFrom: only, isLow: &isLow) }
         let served = ServiceClass(rawValue: served.load(ordering: .relaxed))
         let wanted = served.isDisjoint(with: request.wants) ? request.fallback : request.wants
         var best: UnsafeMutablePointer<OpenIdle>?
@@ -87,14 +89,6 @@ extension OpenRoster {
         let wanted = services.isDisjoint(with: request.wants) ? request.fallback : request.wants
         defer { isLow = member.pointee.isLow }
         return member.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
-    }
-
-    /// Lays a leased connection open again.
-    ///
-    /// - Returns: false if the machine has to decide what becomes of it.
-    func give(_ slot: PoolSlot) -> Bool {
-        // The slot's member is in every list that its connection could have been leased from.
-        list.load(ordering: .acquiring)[slot.id.member]!.pointee.give(slot)
     }
 }
 

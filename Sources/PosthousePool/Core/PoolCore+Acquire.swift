@@ -2,7 +2,7 @@
 
 import CTask
 import PosthouseBase
-import Synchronization
+public import Synchronization
 
 /// A connection for a request, not yet checked: which lease of it this is, and the fence when it was granted.
 @usableFromInline
@@ -12,10 +12,17 @@ struct Grant: Sendable {
     @usableFromInline let epoch: UInt64
     @usableFromInline let fence: UInt64
 
+    @inlinable
+    init(occupant: Unmanaged<Occupant>, epoch: UInt64, fence: UInt64) {
+        self.occupant = occupant
+        self.epoch = epoch
+        self.fence = fence
+    }
+
     @usableFromInline var slot: PoolSlot { occupant._withUnsafeGuaranteedRef { $0.slot } }
 
     /// Whether there is something to do before it is handed out.
-    @usableFromInline var needsPreparation: Bool {
+    @inlinable var needsPreparation: Bool {
         occupant._withUnsafeGuaranteedRef { $0.slot.needsPreparation.load(ordering: .relaxed) }
     }
 }
@@ -135,7 +142,7 @@ extension PoolCore {
         case .granted(let grant):
             guard Task.isCancelled else { return grant }
             // Granted, then cancelled, before it ran again: the next request gets it.
-            giveBack(grant)
+            grant.giveBackReporting()
             throw cancelledError(since: began)
         case .refused(let refusal): throw error(refusal, since: began)
         }
@@ -164,22 +171,21 @@ extension PoolCore {
         }
     }
 
-    func giveBack(_ grant: Grant) {
-        let slot = grant.slot
-        if let error = Self.giveBack(grant.occupant, epoch: grant.epoch) { report(error, of: slot) }
-    }
-
     /// Whether the connection may be handed out: `nil` if so. If not, nobody holds it any more, and the pool is to be told.
+    @inline(__always)
     func look(at grant: Grant) -> Reject? {
         grant.occupant._withUnsafeGuaranteedRef { occupant in
-            let slot = occupant.slot
             let condition = occupant.condition
             // Fenced or terminated since it was granted: its permit would never be valid.
-            let isFenced = slot.fence.word.load(ordering: .acquiring) != grant.fence
+            let isFenced = occupant.slot.fence.word.load(ordering: .acquiring) != grant.fence
             if case .usable = condition, !isFenced { return nil }
-            _ = slot.endLease(expected: grant.epoch)
-            return Reject(id: slot.id, condition: condition, isFirstUse: grant.epoch == 0)
+            return rejecting(occupant.slot, condition, grant.epoch)
         }
+    }
+
+    private func rejecting(_ slot: PoolSlot, _ condition: Condition, _ epoch: UInt64) -> Reject {
+        _ = slot.endLease(expected: epoch)
+        return Reject(id: slot.id, condition: condition, isFirstUse: epoch == 0)
     }
 
     /// - Throws: `cancelled` if the strategy's check said so.
@@ -189,49 +195,54 @@ extension PoolCore {
         if reject.isCancellation { throw cancelledError(since: began) }
     }
 
-    /// Ends a lease: one swap, no lock, no allocation, no clock, unless somebody waits or the connection is not kept.
-    ///
-    /// - Returns: What closing it threw, if the pool did not keep it.
-    @usableFromInline
-    static func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
-        // Once it is back, others may close it, and with it the pool may end: the core has to last until we are out of it.
-        let core = leased._withUnsafeGuaranteedRef { $0.slot.core }
-        return withExtendedLifetime(core) { core.giveBack(leased, epoch: epoch) }
-    }
-
-    /// As ``giveBack(_:epoch:)``, where nobody is left to throw to.
-    @usableFromInline
-    static func giveBackReporting(_ leased: Unmanaged<Occupant>, epoch: UInt64) {
-        let slot = leased._withUnsafeGuaranteedRef { $0.slot }
-        if let error = giveBack(leased, epoch: epoch) { slot.core.report(error, of: slot) }
-    }
-
-    private enum Handed { case back, late, toMachine(Condition) }
-
-    @inline(__always)
-    private func giveBack(_ leased: Unmanaged<Occupant>, epoch: UInt64) -> (any Error)? {
-        let handed: Handed = leased._withUnsafeGuaranteedRef { occupant in
-            guard occupant.slot.endLease(expected: epoch) else { return .late }
-            if occupant.slot.notes != nil { noteEnd(of: occupant.slot) }
-            let condition = occupant.conditionOnReturn
-            if case .usable = condition, open.give(occupant.slot) { return .back }
-            return .toMachine(condition)
-        }
-        guard case .toMachine(let condition) = handed else { return nil }
-        // Still leased as far as the machine knows, so it is still there.
-        return returnToMachine(leased.takeUnretainedValue(), condition, uses: epoch &+ 1)
-    }
-
-    private func returnToMachine(_ occupant: Occupant, _ condition: Condition, uses: UInt64) -> (any Error)? {
-        let (effects, leak) = withMachine { state in
+    /// - Parameter occupant: Still leased as far as the machine knows, so it is still there; counted from here on, and with
+    ///   it the core.
+    fileprivate static func returned(_ occupant: Occupant, _ condition: Condition, uses: UInt64) -> (any Error)? {
+        let core = occupant.slot.core
+        let (effects, leak) = core.withMachine { state in
             var actions: [Action] = []
             let leak = state.endLeak(of: occupant.slot)
             state.machine.returned(occupant.slot.id, condition, uses: uses, &actions)
             state.machine.balanceBudget(&actions)
             return (state.effects(of: actions), leak)
         }
-        if let leak { reportEnd(of: leak) }
-        return effects.isEmpty ? nil : run(effects, leaver: occupant)
+        if let leak { core.reportEnd(of: leak) }
+        return effects.isEmpty ? nil : core.run(effects, leaver: occupant)
+    }
+}
+
+extension Grant {
+    /// Ends a lease: one swap, no lock, no allocation, no clock, unless somebody waits or the connection is not kept.
+    ///
+    /// - Returns: What closing it threw, if the pool did not keep it.
+    @usableFromInline
+    func giveBack() -> (any Error)? {
+        guard case .toMachine(let condition) = handBack() else { return nil }
+        return PoolCore.returned(occupant.takeUnretainedValue(), condition, uses: epoch &+ 1)
+    }
+
+    /// As ``giveBack()``, where nobody is left to throw to.
+    @usableFromInline
+    func giveBackReporting() {
+        guard case .toMachine(let condition) = handBack() else { return }
+        let leaver = occupant.takeUnretainedValue()
+        let error = PoolCore.returned(leaver, condition, uses: epoch &+ 1)
+        if let error { leaver.slot.core.report(error, of: leaver.slot) }
+    }
+
+    private enum Handed { case back, late, toMachine(Condition) }
+
+    /// Counts no reference: the lease keeps the connection and the core until it is back, and afterwards others may close
+    /// the one and drop the other. So each look at them ends before the swap that may give them away.
+    @inline(__always)
+    private func handBack() -> Handed {
+        guard occupant._withUnsafeGuaranteedRef({ $0.slot.endLease(expected: epoch) }) else { return .late }
+        let condition = occupant._withUnsafeGuaranteedRef { occupant in
+            if occupant.slot.notes != nil { occupant.slot.core.noteEnd(of: occupant.slot) }
+            return occupant.conditionOnReturn
+        }
+        guard case .usable = condition else { return .toMachine(condition) }
+        return OpenIdle.give(occupant) ? .back : .toMachine(.usable)
     }
 }
 

@@ -32,7 +32,7 @@ extension PoolCore {
                 grants.append(try await take(entry, request, since: began))
             }
         } catch {
-            for grant in grants { giveBack(grant) }
+            for grant in grants { grant.giveBackReporting() }
             await leave(entries.dropFirst(grants.count))
             throw error
         }
@@ -51,7 +51,7 @@ extension PoolCore {
         request.connectFailurePolicy = .failRequester
         for (member, count) in members {
             request.member = member
-            for grant in try await takeTogether(count, request) { giveBack(grant) }
+            for grant in try await takeTogether(count, request) { grant.giveBackReporting() }
         }
     }
 
@@ -107,11 +107,11 @@ extension PoolCore {
     private nonisolated(nonsending) func leave(_ entries: ArraySlice<Entry>) async {
         for entry in entries.dropFirst() {
             switch entry.entered {
-            case .taken(let grant): giveBack(grant)
+            case .taken(let grant): grant.giveBackReporting()
             case .waiting(let id):
                 step { $0.machine.waiterCancelled(id, &$1) }
                 // Decided by now, one way or the other.
-                if case .granted(let grant) = await entry.promise.value() { giveBack(grant) }
+                if case .granted(let grant) = await entry.promise.value() { grant.giveBackReporting() }
             case .refused: break
             }
         }

@@ -97,7 +97,7 @@ extension PoolCore {
         switch decision {
         case .verdict(.ready):
             if Task.isCancelled {
-                giveBack(grant)
+                grant.giveBackReporting()
                 return .over(.cancelled)
             }
             return look(at: grant).map { .again($0) } ?? .ready
@@ -129,7 +129,7 @@ extension PoolCore {
         }
         if isInTime, preparation.decision.keep(decision) { return }
         // The request is over, or has got another one.
-        if isInTime, case .verdict(.ready) = decision { giveBack(grant) } else { discard(grant) }
+        if isInTime, case .verdict(.ready) = decision { grant.giveBackReporting() } else { discard(grant) }
     }
 
     private func interruptWork(on occupant: Occupant, _ preparation: Preparation) {

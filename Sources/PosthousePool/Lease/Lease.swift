@@ -19,7 +19,7 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
 
     @inlinable
     deinit {
-        PoolCore.giveBackReporting(occupant, epoch: epoch)
+        Grant(occupant: occupant, epoch: epoch, fence: fence).giveBackReporting()
     }
 
     /// The strategy's connection. Not to be used after the lease.
@@ -57,10 +57,9 @@ public struct Lease<Connection: Sendable>: ~Copyable, Sendable {
     /// - Throws: What ``ConnectionStrategy/close(_:)`` threw, if the pool did not keep the connection. It is gone all the same.
     @inlinable
     public consuming func release() throws {
-        let occupant = occupant
-        let epoch = epoch
+        let grant = Grant(occupant: occupant, epoch: epoch, fence: fence)
         // It is given back here; the connection may be gone afterwards.
         discard self
-        if let error = PoolCore.giveBack(occupant, epoch: epoch) { throw error }
+        if let error = grant.giveBack() { throw error }
     }
 }

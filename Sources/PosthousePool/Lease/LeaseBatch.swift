@@ -11,7 +11,7 @@ public struct LeaseBatch<Connection: Sendable>: ~Copyable, Sendable {
     }
 
     deinit {
-        for grant in grants { PoolCore.giveBackReporting(grant.occupant, epoch: grant.epoch) }
+        for grant in grants { grant.giveBackReporting() }
     }
 
     /// How many.
@@ -40,7 +40,7 @@ public struct LeaseBatch<Connection: Sendable>: ~Copyable, Sendable {
         grants = []
         var first: (any Error)?
         for grant in leased {
-            let error = PoolCore.giveBack(grant.occupant, epoch: grant.epoch)
+            let error = grant.giveBack()
             if first == nil { first = error }
         }
         if let first { throw first }

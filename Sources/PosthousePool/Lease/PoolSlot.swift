@@ -27,6 +27,9 @@ public final class PoolSlot: Sendable {
     let terms: SlotTerms
     /// What is noted of each lease beyond what costs nothing, if anything is.
     @usableFromInline let notes: LeaseNotes?
+    /// Where its connection is laid open. An old word of a member that has outgrown it stays there until the core's end, and
+    /// refuses for ever. Unsafe only as a pointer: what it points to is atomic.
+    nonisolated(unsafe) let word = Atomic<UnsafeMutablePointer<OpenIdle.Word>?>(nil)
     @usableFromInline let fence: MemberFence
     let id: SlotID
     @usableFromInline let core: PoolCore

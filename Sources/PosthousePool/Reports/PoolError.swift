@@ -36,18 +36,48 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     }
 
     /// The kind of failure.
-    public let code: Code
+    public var code: Code { details.code }
     /// What failed, why, and what to do about it.
-    public let message: String
+    public var message: String { details.message }
     /// The pool when the request failed.
-    public let snapshot: PoolSnapshot?
+    public var snapshot: PoolSnapshot? { details.snapshot }
     /// The leases that had lasted the longest when the request timed out, the longest first; at most three.
-    public let longestLeases: [LeaseReport]
+    public var longestLeases: [LeaseReport] { details.longestLeases }
     /// How long the request had waited.
-    public let waited: Duration
+    public var waited: Duration { details.waited }
     /// The error of the strategy or a hook, where one is the cause; of a timeout, the last failed connect or validation.
-    public let underlying: (any Error)?
+    public var underlying: (any Error)? { details.underlying }
 
+    /// Apart: they have a clock's instants among them, whose size is known at run time only, and whoever may throw them would
+    /// make room for them beforehand, each time.
+    private let details: Details
+
+    private final class Details: Sendable {
+        let code: Code
+        let message: String
+        let snapshot: PoolSnapshot?
+        let longestLeases: [LeaseReport]
+        let waited: Duration
+        let underlying: (any Error)?
+
+        init(
+            code: Code,
+            message: String,
+            snapshot: PoolSnapshot?,
+            longestLeases: [LeaseReport],
+            waited: Duration,
+            underlying: (any Error)?
+        ) {
+            self.code = code
+            self.message = message
+            self.snapshot = snapshot
+            self.longestLeases = longestLeases
+            self.waited = waited
+            self.underlying = underlying
+        }
+    }
+
+    @inline(never)
     init(
         code: Code,
         message: String,
@@ -56,12 +86,14 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
         waited: Duration = .zero,
         underlying: (any Error)? = nil
     ) {
-        self.code = code
-        self.message = message
-        self.snapshot = snapshot
-        self.longestLeases = longestLeases
-        self.waited = waited
-        self.underlying = underlying
+        details = Details(
+            code: code,
+            message: message,
+            snapshot: snapshot,
+            longestLeases: longestLeases,
+            waited: waited,
+            underlying: underlying
+        )
     }
 
     static func invalid(_ message: String) -> PoolError {
