@@ -149,7 +149,8 @@ public struct PoolConfiguration: Sendable {
 
     private func validateTimes() throws(PoolError) {
         let times: [(String, Duration?)] = [
-            ("idleTimeout", idleTimeout), ("maximumLifetime", maximumLifetime), ("keepAliveInterval", keepAliveInterval),
+            ("idleTimeout", idleTimeout), ("maximumLifetime", maximumLifetime),
+            ("keepAliveInterval", keepAliveInterval),
             ("workTimeout", workTimeout), ("leakDetectionThreshold", leakDetectionThreshold),
         ]
         for (name, value) in times {

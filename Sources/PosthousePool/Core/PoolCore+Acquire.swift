@@ -280,7 +280,8 @@ extension PoolCore.State {
             register(promise, as: id)
             return .waiting(id)
         case .exhausted: return .refused(.exhausted)
-        case .unavailable(let member): return .refused(.unavailable(members[member].identity, members[member].lastError))
+        case .unavailable(let member):
+            return .refused(.unavailable(members[member].identity, members[member].lastError))
         }
     }
 }

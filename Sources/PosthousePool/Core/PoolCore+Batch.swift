@@ -13,7 +13,9 @@ extension PoolCore {
     }
 
     /// Leases so many connections, or none.
-    nonisolated(nonsending) func takeTogether(_ count: Int, _ request: AcquireRequest) async throws(PoolError) -> [Grant] {
+    nonisolated(nonsending) func takeTogether(_ count: Int, _ request: AcquireRequest) async throws(PoolError)
+        -> [Grant]
+    {
         let room = state.withLock { state in
             state.machine.members.indices.reduce(0) { room, index in
                 request.member.map { $0.index == index } ?? true ? room + state.machine.members[index].hardLimit : room

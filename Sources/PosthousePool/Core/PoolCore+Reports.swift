@@ -74,7 +74,12 @@ extension PoolCore {
         case .cancelled: return cancelledError(since: began)
         case .closed: return closedError(since: began)
         case .connectFailed(let member, let error):
-            return failure(.connectFailed, "opening a connection to \(member.label) for this request failed", error, began)
+            return failure(
+                .connectFailed,
+                "opening a connection to \(member.label) for this request failed",
+                error,
+                began
+            )
         case .hookFailed(let member, let error):
             return failure(.hookFailed, "the hook for handing out a connection to \(member.label) failed", error, began)
         case .unavailable(let member, let error):

@@ -85,8 +85,8 @@ struct BudgetLedger {
 struct BudgetShare {
     /// Places that it may open connections with.
     var credits = 0
-    /// It has asked for one more, and has no answer.
-    var isAsking = false
+    /// It has asked for one more, and has no answer. nil: there was an answer, and perhaps not to the last time it asked.
+    var isAsking: Bool? = false
     /// Others ask. Connections that rest are closed, and those that come back while so many or fewer are held stay only where
     /// requests wait; those above that number are closed even then.
     var pressure: Int?

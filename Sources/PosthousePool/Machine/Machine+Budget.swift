@@ -10,8 +10,13 @@ extension Machine {
         members[member].canOpen && (budget.map { $0.credits > 0 } ?? true)
     }
 
+    /// Whether a connection may be opened there that nobody waits for: not while others wait for a place.
+    func mayConnectAhead(_ member: Int) -> Bool {
+        mayConnect(member) && budget?.pressure == nil
+    }
+
     mutating func permitGranted(now: Moment, _ actions: inout [Action]) {
-        budget?.isAsking = false
+        budget?.isAsking = nil
         budget?.credits += 1
         plan(now: now, &actions)
     }

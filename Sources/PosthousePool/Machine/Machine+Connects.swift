@@ -149,7 +149,7 @@ extension Machine {
     /// Opens what is missing of the member's minimum.
     mutating func keepUp(_ member: Int, now: Moment, _ actions: inout [Action]) {
         guard !isClosing, !members[member].services.isEmpty, members[member].upkeepAt == nil else { return }
-        while members[member].isBelowMinimum, mayConnect(member) { connect(member, for: nil, now: now, &actions) }
+        while members[member].isBelowMinimum, mayConnectAhead(member) { connect(member, for: nil, now: now, &actions) }
     }
 
     /// The first waiter that counts on no connect though it could. Those that do count on one are as few as the connects.
@@ -206,7 +206,8 @@ extension Machine {
     mutating func openAhead(_ member: Int, now: Moment, _ actions: inout [Action]) {
         keepUp(member, now: now, &actions)
         let value = members[member]
-        guard !isClosing, mayConnect(member), value.connecting == 0, value.live < value.softLimit, !value.services.isEmpty
+        guard !isClosing, mayConnectAhead(member), value.connecting == 0, value.live < value.softLimit,
+            !value.services.isEmpty
         else { return }
         connect(member, for: nil, now: now, &actions)
     }

@@ -214,7 +214,7 @@ extension Machine {
                 if let broken = hopeless(queue.demand(at: index)) { refuse(index, .unavailable(broken), &actions) }
             }
         }
-        guard members[member].isBroken, !members[member].services.isEmpty, mayConnect(member),
+        guard members[member].isBroken, !members[member].services.isEmpty, mayConnectAhead(member),
             members[member].connecting == 0
         else { return }
         if policy != .keepWaiting, members[member].upkeepAt != nil { return }

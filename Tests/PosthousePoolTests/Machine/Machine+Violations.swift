@@ -64,10 +64,11 @@ extension Machine {
             }
             for member in able {
                 // With one closing there is a step to come (`closed`) that looks for room: a return reads no clock.
-                if members[member].canOpen, members[member].closing == 0 {
+                if mayConnect(member), members[member].closing == 0 {
                     found.append("a request waits though member \(member) has room")
                 }
-                if members[member].sockets == 0, members[member].retryAt == nil, members[member].pausedUntil == nil {
+                let isPaused = members[member].retryAt != nil || members[member].pausedUntil != nil
+                if members[member].sockets == 0, !isPaused, budget?.isAsking != true {
                     found.append("a request waits for member \(member), where nothing will ever happen")
                 }
             }
@@ -106,7 +107,9 @@ extension SlotTable {
             if slot.state == .idle, slot.generation != generation { found.append("slot \(index) is idle and stale") }
             let isUnderWay = [.connecting, .abandoned].contains(slot.state)
             if isUnderWay, slot.deadline == nil { found.append("slot \(index) has no deadline") }
-            if !isUnderWay, slot.state != .tended, slot.deadline != nil { found.append("slot \(index) and its deadline") }
+            if !isUnderWay, slot.state != .tended, slot.deadline != nil {
+                found.append("slot \(index) and its deadline")
+            }
             if slot.state == .idle, slot.retirement != nil { found.append("slot \(index) is idle, but done with") }
             if slot.state == .empty, slot.endOfLife != nil { found.append("slot \(index) outlives its connection") }
             if isUnderWay != connects.contains(index) { found.append("slot \(index) and the list of connects") }

@@ -9,7 +9,8 @@ import PosthouseBase
 struct Happening: CustomStringConvertible {
     enum Kind: CaseIterable {
         case take, wait, cancel, connects, connectFails, returns, returnsDead, returnsSoiled, rejects, claim, claimEnds
-        case tendEnds, detach, closes, setServices, fence, expire, resize, reconfigure, advance, lieOpen, close, terminate
+        case tendEnds, detach, closes, setServices, fence, expire, resize, reconfigure, advance, lieOpen, close,
+            terminate
     }
 
     let kind: Kind

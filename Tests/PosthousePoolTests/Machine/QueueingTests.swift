@@ -79,7 +79,9 @@ import Testing
 
     @Test func anEmptyQueueGivesItsMemoryBack() {
         var queue = WaitQueue()
-        let ids = (0..<10_000).map { queue.enter(Demand(wants: .all), deadline: .seconds($0 % 5), holder: 0, now: .zero) }
+        let ids = (0..<10_000).map {
+            queue.enter(Demand(wants: .all), deadline: .seconds($0 % 5), holder: 0, now: .zero)
+        }
         #expect(queue.capacity == 10_000)
         for id in ids.shuffled() { queue.remove(at: id.index) }
         #expect(queue.capacity == 0)
