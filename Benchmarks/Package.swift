@@ -19,12 +19,27 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
     targets: [
+        // Counts what the process allocates.
+        .target(name: "CAllocations"),
+        // What all benchmarks measure, run and draw with.
+        .target(name: "BenchmarkKit", swiftSettings: settings),
         .executableTarget(
             name: "SelectOne",
             dependencies: [
+                "BenchmarkKit",
                 .product(name: "Posthouse", package: "posthouse"),
                 .product(name: "PosthouseReactor", package: "posthouse"),
                 .product(name: "PosthouseTestKit", package: "posthouse"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "PoolBench",
+            dependencies: [
+                "BenchmarkKit",
+                "CAllocations",
+                .product(name: "PosthousePool", package: "posthouse"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
