@@ -30,7 +30,7 @@ package struct MachineFacts: Codable {
     /// In one line.
     package var summary: String {
         let versions = [("PostgreSQL", postgresql), ("Swift", swift), ("Java", java), ("Python", python)]
-        return (["\(cores) cores", processor] + versions.compactMap { name, version in version.map { "\(name) \($0)" } })
-            .joined(separator: ", ")
+        let named = versions.compactMap { name, version in version.map { "\(name) \($0)" } }
+        return (["\(cores) cores", processor] + named).joined(separator: ", ")
     }
 }

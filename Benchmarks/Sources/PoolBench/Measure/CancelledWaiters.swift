@@ -10,7 +10,7 @@ struct CancelledWaiters {
     var batch: Int
 
     /// The first batches' memory is used again by the others: growth counts from here on.
-    private static let warmUpBatches = 5
+    private static let warmUpBatches = 20
 
     func run() async throws -> Answer {
         let pool = try await StubPool.full(8)

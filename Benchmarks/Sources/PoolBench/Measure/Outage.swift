@@ -30,11 +30,11 @@ struct Outage {
         }
         while group.snapshot().waiting < waiters { try await Task.sleep(for: .milliseconds(1)) }
         let before = ResidentMemory.bytes
-        try await pass(on: time, server) { time.now >= back } or: { back }
+        try await pass(on: time, server, atMostTo: back) { time.now >= back }
         let after = ResidentMemory.bytes
         let attempts = server.counts.attempts
         server.isBack()
-        try await pass(on: time, server) { server.counts.served == waiters } or: { nil }
+        try await pass(on: time, server) { server.counts.served == waiters }
         for client in clients { try await client.value }
         let counts = server.counts
         group.terminate()
@@ -65,17 +65,17 @@ struct Outage {
         server.noteServed()
     }
 
-    /// Lets time pass, from one event to the next, until it is enough; without events to `limit`.
+    /// Lets time pass, from one event to the next, until it is enough.
     private func pass(
         on time: VirtualTime,
         _ server: AbsentServer,
-        until isEnough: () -> Bool,
-        or limit: () -> ContinuousClock.Instant?
+        atMostTo limit: ContinuousClock.Instant? = nil,
+        until isEnough: () -> Bool
     ) async throws {
         while true {
             try await settle(time, server)
             if isEnough() { return }
-            guard let next = [time.nextDeadline, limit()].compactMap({ $0 }).min() else {
+            guard let next = [time.nextDeadline, limit].compactMap({ $0 }).min() else {
                 throw Unexpected(description: "nobody sleeps, and not everybody was served")
             }
             time.advance(to: next)

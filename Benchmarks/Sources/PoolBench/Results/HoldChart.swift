@@ -97,7 +97,7 @@ struct HoldChart {
     private func panel(of pool: Int, x: Double, isFirst: Bool) -> [String] {
         let bottom = Self.top + Self.panelHeight
         var parts = [
-            SVG.text("pool of \(pool)", x: x, y: Self.top - 12, style: "font-weight=\"600\""),
+            SVG.text("pool of \(pool)", x: x, y: Self.top - 12, style: "font-weight=\"600\"")
         ]
         for power in range {
             let y = place(pow(10, Double(power)))

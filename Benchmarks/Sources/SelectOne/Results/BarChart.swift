@@ -31,7 +31,12 @@ struct BarChart {
                 y: 30,
                 style: "font-size=\"18\" font-weight=\"600\""
             ),
-            SVG.text("statements per second, and the ratio to the best pgbench", x: 20, y: 50, style: "fill=\"#555555\""),
+            SVG.text(
+                "statements per second, and the ratio to the best pgbench",
+                x: 20,
+                y: 50,
+                style: "fill=\"#555555\""
+            ),
         ]
         for (index, row) in rows.enumerated() {
             let y = Self.top + Double(index) * Self.rowHeight
