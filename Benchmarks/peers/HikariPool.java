@@ -3,12 +3,15 @@
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.sql.Connection;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 
 /**
@@ -19,11 +22,17 @@ import java.util.concurrent.CountDownLatch;
  *   hit CALLERS SIZE COUNT                          so many leases together, by threads that do nothing else
  *   hold CALLERS SIZE SECONDS                       each lease is held for one yield
  *   spike CALLERS WARM SIZE CONNECT-MS WORK-MS      all at once, on a pool with so many idle connections
+ *
+ * With the argument `version` it tells HikariCP's, and ends.
  */
 public final class HikariPool {
     private static final Map<Integer, HikariDataSource> pools = new HashMap<>();
 
     public static void main(String[] arguments) throws Exception {
+        if (Arrays.equals(arguments, new String[] {"version"})) {
+            System.out.println(version());
+            return;
+        }
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
         for (String line = input.readLine(); line != null; line = input.readLine()) {
             String[] words = line.split(" ");
@@ -40,6 +49,15 @@ public final class HikariPool {
             }
         }
         System.exit(0);
+    }
+
+    private static String version() throws IOException {
+        String path = "/META-INF/maven/com.zaxxer/HikariCP/pom.properties";
+        try (InputStream input = HikariDataSource.class.getResourceAsStream(path)) {
+            Properties properties = new Properties();
+            properties.load(input);
+            return properties.getProperty("version");
+        }
     }
 
     private static HikariDataSource open(StubDataSource source, int idle, int size) throws InterruptedException {

@@ -45,10 +45,12 @@ struct CompareCommand: ParsableCommand {
         var extent = quick ? Extent.quick : Extent.full
         extent.rounds = rounds ?? extent.rounds
         extent.holdRounds = holdRounds ?? extent.holdRounds
-        var comparison = try PoolComparison(commands, extent: extent)
+        let commands = commands
+        var comparison = try PoolComparison(commands.mapValues(\.words), extent: extent)
         try comparison.run()
         let results = try PoolResults(
             comparison,
+            versions: commands.compactMapValues(\.version),
             ours: OwnFigures(solo: Solo(program: CommandLine.arguments[0]), extent: extent),
             machine: MachineFacts(swift: swiftVersion, java: javaVersion, python: pythonVersion)
         )
@@ -56,17 +58,31 @@ struct CompareCommand: ParsableCommand {
         if !quick { try results.write(to: URL(fileURLWithPath: output)) }
     }
 
-    private var commands: [Contender: [String]] {
-        var commands: [Contender: [String]] = [.posthouse: [CommandLine.arguments[0], "measure"]]
-        if let java { commands[.hikari] = ["java", "-cp", java, "HikariPool"] }
+    /// How a contender is started, and which version of it that is.
+    private struct Command {
+        var words: [String]
+        var version: String?
+    }
+
+    /// Of those who are installed.
+    private var commands: [Contender: Command] {
+        var commands: [Contender: Command] = [.posthouse: Command(words: [CommandLine.arguments[0], "measure"])]
+        if let java {
+            let words = ["java", "-cp", java, "HikariPool"]
+            if let version = output(of: words + ["version"]) {
+                commands[.hikari] = Command(words: words, version: version)
+            }
+        }
         guard let python else { return commands }
-        let modules: [(Contender, module: String, argument: String)] = [
-            (.asyncio, "asyncio_connection_pool", "asyncio-connection-pool"),
-            (.psycopg, "psycopg_pool", "psycopg_pool"),
-            (.psycopgThreads, "psycopg_pool", "psycopg_pool-threads"),
+        let packages: [(Contender, module: String, package: String, argument: String)] = [
+            (.asyncio, "asyncio_connection_pool", "asyncio-connection-pool", "asyncio-connection-pool"),
+            (.psycopg, "psycopg_pool", "psycopg-pool", "psycopg_pool"),
+            (.psycopgThreads, "psycopg_pool", "psycopg-pool", "psycopg_pool-threads"),
         ]
-        for (contender, module, argument) in modules where output(of: [python, "-c", "import \(module)"]) != nil {
-            commands[contender] = [python, "\(peers)/pools.py", argument]
+        for (contender, module, package, argument) in packages {
+            let version = "import importlib.metadata, \(module); print(importlib.metadata.version('\(package)'))"
+            guard let version = output(of: [python, "-c", version]) else { continue }
+            commands[contender] = Command(words: [python, "\(peers)/pools.py", argument], version: version)
         }
         return commands
     }

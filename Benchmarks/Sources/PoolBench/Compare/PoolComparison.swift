@@ -73,8 +73,9 @@ struct PoolComparison {
     /// Ours alone: large pools, and the two shapes of another pool's benchmark.
     private mutating func compareSizes(_ round: Int) throws {
         let hits = Contender.posthouse.hits * extent.hitShare
-        try record(.posthouse, Question(.hit, 1, 512, hits), as: .init(.posthouse, .hit, size: 512), round)
-        try record(.posthouse, Question(.among, 512, 448, hits), as: .init(.posthouse, .among, size: 512), round)
+        for cell in [Records.Cell.small, .large, .crowded] {
+            try record(.posthouse, Question(.among, Double(cell.size), Double(cell.leased), hits), as: cell, round)
+        }
         for tasks in [50, 1] {
             let question = Question(.burst, Double(tasks), 50, 1000, 200)
             try record(.posthouse, question, as: .init(.posthouse, .burst, callers: tasks, size: 50), round)

@@ -10,13 +10,21 @@ struct Records {
         var kind: Question.Kind
         var callers: Int
         var size: Int
+        /// Connections that others hold all the time.
+        var leased: Int
 
-        init(_ contender: Contender, _ kind: Question.Kind, callers: Int = 1, size: Int = 0) {
+        init(_ contender: Contender, _ kind: Question.Kind, callers: Int = 1, size: Int = 0, leased: Int = 0) {
             self.contender = contender
             self.kind = kind
             self.callers = callers
             self.size = size
+            self.leased = leased
         }
+
+        /// Ours, by one caller.
+        static let small = Cell(.posthouse, .among, size: 64)
+        static let large = Cell(.posthouse, .among, size: 512)
+        static let crowded = Cell(.posthouse, .among, size: 512, leased: 448)
     }
 
     private var answers: [Cell: [Int: Answer]] = [:]

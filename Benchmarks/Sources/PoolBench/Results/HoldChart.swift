@@ -25,9 +25,9 @@ struct HoldChart {
         HoldChart(
             name: "pool-latency",
             title: "Waiting for a connection that everybody holds for one yield",
-            subtitle: "99 of 100 wait no longer (solid), and half of them (dashed), against the number of callers",
+            subtitle: "999 of 1000 wait no longer (solid), and half of them (dashed), against the number of callers",
             results: results,
-            lines: [Line(value: \.p99), Line(value: \.p50, style: " stroke-dasharray=\"4 4\"")],
+            lines: [Line(value: \.p999), Line(value: \.p50, style: " stroke-dasharray=\"4 4\"")],
             range: -1...6,
             label: { ["100 ns", "1 us", "10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s"][$0 + 1] }
         )
@@ -49,7 +49,7 @@ struct HoldChart {
     private static let panelHeight = 260.0
     private static let left = 70.0
     private static let top = 120.0
-    private static let gap = 30.0
+    private static let gap = 50.0
 
     var svg: String {
         let width = Self.left + 3 * (Self.panelWidth + Self.gap)

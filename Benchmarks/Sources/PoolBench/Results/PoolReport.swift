@@ -64,14 +64,20 @@ extension PoolResults {
     private func holdReport(against peer: Contender) -> [String]? {
         let those = holds.filter { $0.contender == peer }
         guard !those.isEmpty else { return nil }
-        var rows = [["pool", "callers", "throughput / ours", "p99 / ours", "p50 us", "p99 us", "p99.9 us", "fairness"]]
+        var rows = [
+            ["pool", "callers", "throughput / ours", "p99 / ours", "p99.9 / ours"]
+                + ["p50 us", "p99 us", "p99.9 us", "fairness"]
+        ]
         for hold in those {
             rows.append([
                 "\(hold.pool)", "\(hold.callers)", hold.throughputToOurs.text(2), hold.p99ToOurs.text(2),
+                hold.p999ToOurs.text(2),
                 hold.p50.text(1), hold.p99.text(1), hold.p999.text(1), hold.fairness.text(2),
             ])
         }
-        return ["Held for one yield: \(peer.name), \(peer.callers)"] + TextTable(rows).lines
+        return ["Held for one yield: \(peer.name), \(peer.callers)"] + TextTable(rows).lines + [
+            "a fairness near 0: some callers got next to nothing, and low percentiles tell of the others"
+        ]
     }
 
     private var spikeReport: [String] {
@@ -89,13 +95,12 @@ extension PoolResults {
         return [
             "Server away for \(away.seconds.text(0)) s (virtual time), \(away.waiters) callers wait: "
                 + "\(away.attemptsWhileAway) connects tried, at most \(away.mostConnecting) at once "
-                + "(limit \(away.limitConnecting)); memory \(mebibytes(away.residentBytes)), "
-                + "then \(mebibytes(away.grownBytes)) more",
+                + "(limit \(away.limitConnecting)); memory \(growth(away.residentBytes, away.grownBytes))",
             "  back: first grant after \(away.firstGrantSeconds.text(2)) s "
                 + "(longest back-off step \(away.longestStepSeconds.text(0)) s), all served after "
                 + "\(away.allServedSeconds.text(2)) s, at most \(away.mostConnectingWhenBack) connects at once",
-            "\(left.requests) cancelled waiters: memory \(mebibytes(left.residentBytes)), "
-                + "then \(mebibytes(left.grownBytes)) more; \(left.nanosecondsEach.text(0)) ns each, task included",
+            "\(left.requests) cancelled waiters: memory \(growth(left.residentBytes, left.grownBytes)); "
+                + "\(left.nanosecondsEach.text(0)) ns each, task included",
             "\(waiting.callers) waiting callers: \(waiting.bytesEach.text(0)) bytes each; a bare task that waits: "
                 + "\(waiting.bytesTask.text(0)); the difference is the pool's",
         ]
@@ -104,7 +109,7 @@ extension PoolResults {
     private var notes: [String] {
         missing.map { "missing: \($0.id) (\($0.reason))" }
             + Contender.allCases.filter { one in hits.contains { $0.contender == one } }.map {
-                "\($0.name): callers are \($0.callers)"
+                "\([$0.name, versions[$0.name]].compactMap(\.self).joined(separator: " ")): callers are \($0.callers)"
             } + [
                 "medians of \(rounds) interleaved rounds, of holding \(holdRounds) of \(holdSeconds.text(2)) s; "
                     + "ratios are taken within each round",
@@ -114,7 +119,9 @@ extension PoolResults {
             ]
     }
 
-    private func mebibytes(_ bytes: Int) -> String { "\((Double(bytes) / 1_048_576).text(1)) MiB" }
+    private func growth(_ before: Int, _ grown: Int) -> String {
+        "from \((Double(before) / 1_048_576).text(1)) to \((Double(before + grown) / 1_048_576).text(1)) MiB"
+    }
 }
 
 extension Double? {

@@ -10,6 +10,8 @@ struct PoolResults: Codable {
     /// The day, in UTC.
     var measuredOn: String
     var machine: MachineFacts
+    /// The peers' versions, by name.
+    var versions: [String: String]
     var rounds: Int
     var holdRounds: Int
     var holdSeconds: Double
@@ -82,6 +84,7 @@ struct PoolResults: Codable {
         var fairness: Double
         var throughputToOurs: Double?
         var p99ToOurs: Double?
+        var p999ToOurs: Double?
 
         enum CodingKeys: String, CodingKey {
             case contender, pool, callers, fairness
@@ -91,6 +94,7 @@ struct PoolResults: Codable {
             case p999 = "p999_us"
             case throughputToOurs = "throughput_to_ours"
             case p99ToOurs = "p99_to_ours"
+            case p999ToOurs = "p999_to_ours"
         }
     }
 
@@ -113,7 +117,7 @@ struct PoolResults: Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case version, benchmark, machine, rounds, hits, sizes, bursts, holds, spikes, ours, missing
+        case version, benchmark, machine, versions, rounds, hits, sizes, bursts, holds, spikes, ours, missing
         case measuredOn = "measured_on"
         case holdRounds = "hold_rounds"
         case holdSeconds = "hold_seconds"
@@ -131,18 +135,24 @@ struct PoolResults: Codable {
 }
 
 extension PoolResults {
-    init(_ comparison: PoolComparison, ours: OwnFigures, machine: MachineFacts) {
+    init(
+        _ comparison: PoolComparison,
+        versions: [Contender: String],
+        ours: OwnFigures,
+        machine: MachineFacts
+    ) {
         let records = comparison.records
         self.init(
             measuredOn: Date.now.formatted(.iso8601.year().month().day()),
             machine: machine,
+            versions: Dictionary(uniqueKeysWithValues: versions.map { ($0.name, $1) }),
             rounds: comparison.extent.rounds,
             holdRounds: comparison.extent.holdRounds,
             holdSeconds: comparison.extent.holdSeconds,
             hits: Extent.hitCallers.flatMap { Self.hits(by: $0, records) },
             sizes: Sizes(
-                idle: Self.ratio(records, .init(.posthouse, .hit, size: 512)),
-                amongLeased: Self.ratio(records, .init(.posthouse, .among, size: 512))
+                idle: (records.ratio("ns", .large, to: .small) ?? .nan).rounded(to: 2),
+                amongLeased: (records.ratio("ns", .crowded, to: .small) ?? .nan).rounded(to: 2)
             ),
             bursts: [50, 1].compactMap { tasks in
                 records.median("ns", .init(.posthouse, .burst, callers: tasks, size: 50))
@@ -161,10 +171,6 @@ extension PoolResults {
             ours: ours,
             missing: comparison.missing
         )
-    }
-
-    private static func ratio(_ records: Records, _ cell: Records.Cell) -> Double {
-        (records.ratio("ns", cell, to: .init(.posthouse, .hit, size: Extent.hitPool)) ?? .nan).rounded(to: 3)
     }
 
     private static func hits(by callers: Int, _ records: Records) -> [Hit] {
@@ -208,7 +214,8 @@ extension PoolResults {
                 p999: median("p999_us", 2),
                 fairness: median("fairness", 3),
                 throughputToOurs: records.ratio("per_second", cell, to: ours)?.rounded(to: 3),
-                p99ToOurs: records.ratio("p99_us", cell, to: ours)?.rounded(to: 2)
+                p99ToOurs: records.ratio("p99_us", cell, to: ours)?.rounded(to: 2),
+                p999ToOurs: records.ratio("p999_us", cell, to: ours)?.rounded(to: 2)
             )
         }
     }
