@@ -76,7 +76,8 @@ extension PoolResults {
             ])
         }
         return ["Held for one yield: \(peer.name), \(peer.callers)"] + TextTable(rows).lines + [
-            "a fairness near 0: some callers got next to nothing, and low percentiles tell of the others"
+            "a fairness near 0: some callers got next to nothing, and low percentiles tell of the others; "
+                + "waits are cut off at the end of the measurement"
         ]
     }
 
