@@ -26,7 +26,7 @@ test: setup
 test-tsan: setup
 	@TARGETS="$(SANITIZED)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
 
-## SELECT 1 through the whole manager beside its peers, in one run.
+## SELECT 1 through the whole manager, and the pool alone, beside their peers.
 bench: setup
 	@Benchmarks/run.sh
 

@@ -19,9 +19,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
     targets: [
+        // Counts what the process allocates.
+        .target(name: "CAllocations"),
+        // What all benchmarks measure, run and draw with.
+        .target(name: "BenchmarkKit", swiftSettings: settings),
         .executableTarget(
             name: "SelectOne",
             dependencies: [
+                "BenchmarkKit",
                 .product(name: "Posthouse", package: "posthouse"),
                 .product(name: "PosthouseReactor", package: "posthouse"),
                 .product(name: "PosthouseTestKit", package: "posthouse"),
@@ -30,6 +35,16 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(name: "CAllocationCount"),
+        .executableTarget(
+            name: "PoolBench",
+            dependencies: [
+                "BenchmarkKit",
+                "CAllocations",
+                .product(name: "PosthousePool", package: "posthouse"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "PoolHit",
             dependencies: [

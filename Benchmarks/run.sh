@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the benchmarks, installs the Python peers into a virtual environment beside this file, and compares them all.
-# Options go to the comparison (--help lists them); so do BENCH_ROUNDS and BENCH_SECONDS from the environment.
+# Builds the benchmarks, installs the peers (the Python ones into a virtual environment beside this file, HikariCP from
+# Debian's packages), and compares them all.
+#
+# usage: run.sh [select1|pool [OPTION...]]     both without options if nothing is said; --help lists a benchmark's options
+#
+# BENCH_ROUNDS and BENCH_SECONDS from the environment are for select1.
 set -euo pipefail
 cd "$(dirname "$0")"
 swift="${SWIFT:-swift}"
+jars=/usr/share/java/HikariCP.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar
+classes=.build/peers
 
 # A peer that cannot be installed is missing from the run, and the report says so. Already there: nothing to do.
 install_peers() {
@@ -26,9 +32,58 @@ install_peers() {
     if [ "$complete" = yes ]; then cp peers/requirements.txt .venv/installed.txt; fi
 }
 
+# As install_peers; also compiles our program for it.
+install_hikari() {
+    local missing=() sudo=() jar
+    for jar in ${jars//:/ }; do
+        if [ ! -f "$jar" ]; then missing=(libhikaricp-java libslf4j-java); fi
+    done
+    if ! command -v javac >/dev/null; then missing+=(default-jdk-headless); fi
+    if [ ${#missing[@]} -gt 0 ]; then
+        if [ "$(id -u)" -ne 0 ]; then sudo=(sudo); fi
+        echo "bench: installing ${missing[*]}" >&2
+        export DEBIAN_FRONTEND=noninteractive
+        if ! { "${sudo[@]}" apt-get update -qq &&
+            "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2; then
+            echo "bench: HikariCP could not be installed (Debian: apt install ${missing[*]})" >&2
+            return
+        fi
+    fi
+    javac -cp "$jars" -d "$classes" peers/*.java || echo "bench: our program for HikariCP does not compile" >&2
+}
+
+swift_version() { "$swift" --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p' | head -1; }
+
+build() {
+    "$swift" build --quiet -c release --product "$1"
+    program="$("$swift" build -c release --show-bin-path)/$1"
+}
+
+run_select1() {
+    build SelectOne
+    "$program" compare --python .venv/bin/python --peers peers --output results --swift-version "$(swift_version)" \
+        ${BENCH_ROUNDS:+--rounds "$BENCH_ROUNDS"} ${BENCH_SECONDS:+--seconds "$BENCH_SECONDS"} "$@"
+}
+
+run_pool() {
+    build PoolBench
+    install_hikari
+    local peers=()
+    if [ -x .venv/bin/python ]; then peers+=(--python .venv/bin/python); fi
+    if [ -f "$classes/HikariPool.class" ]; then peers+=(--java "$classes:$jars"); fi
+    "$program" compare "${peers[@]}" --peers peers --output results --swift-version "$(swift_version)" "$@"
+}
+
 install_peers
-"$swift" build --quiet -c release --product SelectOne
-exec "$("$swift" build -c release --show-bin-path)/SelectOne" compare \
-    --python .venv/bin/python --peers peers --output results \
-    --swift-version "$("$swift" --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p' | head -1)" \
-    ${BENCH_ROUNDS:+--rounds "$BENCH_ROUNDS"} ${BENCH_SECONDS:+--seconds "$BENCH_SECONDS"} "$@"
+case "${1:-both}" in
+both)
+    run_select1
+    run_pool
+    ;;
+select1) run_select1 "${@:2}" ;;
+pool) run_pool "${@:2}" ;;
+*)
+    echo "usage: run.sh [select1|pool [OPTION...]]" >&2
+    exit 64
+    ;;
+esac

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkKit
+
 /// Measurements of all contenders, round by round.
 struct Comparison {
     /// Those who take part, in the order of the report.
@@ -44,14 +46,5 @@ struct Comparison {
                 rounds: rounds.map { $0.operationsPerSecond.rounded() }
             )
         }
-    }
-}
-
-extension Double {
-    /// With so many digits after the point.
-    func rounded(to digits: Int) -> Double {
-        var factor = 1.0
-        for _ in 0..<digits { factor *= 10 }
-        return (self * factor).rounded() / factor
     }
 }

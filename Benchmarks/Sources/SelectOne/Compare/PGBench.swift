@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkKit
 import Foundation
 
 /// PostgreSQL's own load generator: the C limit.

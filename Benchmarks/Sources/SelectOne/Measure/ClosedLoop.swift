@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+import BenchmarkKit
 
 /// Clients who each do one operation after the other, as fast as they are served.
 struct ClosedLoop: Sendable {
@@ -39,11 +33,4 @@ struct ClosedLoop: Sendable {
         }
         return Measurement(latencies: latencies, seconds: Double(monotonicNanoseconds() - start) / 1_000_000_000)
     }
-}
-
-/// Read once per operation; cheaper than a `ContinuousClock.Instant` and its 128-bit arithmetic.
-private func monotonicNanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }

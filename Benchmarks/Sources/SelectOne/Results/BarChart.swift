@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkKit
+
 /// A horizontal bar for each contender, as an SVG picture.
 struct BarChart {
     private let results: Results
@@ -22,42 +24,38 @@ struct BarChart {
         let most = rows.map(\.operationsPerSecond).max() ?? 1
         let scale = (Self.width - Self.labelWidth - Self.valueWidth) / most
         var parts = [
-            """
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.width.text(0)) \(height.text(0))" \
-            font-family="system-ui, sans-serif" font-size="14">
-            <rect width="100%" height="100%" fill="#ffffff"/>
-            """,
-            text(
+            SVG.open(width: Self.width, height: height),
+            SVG.text(
                 "SELECT 1, \(results.clients) clients, over TCP",
                 x: 20,
                 y: 30,
                 style: "font-size=\"18\" font-weight=\"600\""
             ),
-            text("statements per second, and the ratio to the best pgbench", x: 20, y: 50, style: "fill=\"#555555\""),
+            SVG.text(
+                "statements per second, and the ratio to the best pgbench",
+                x: 20,
+                y: 50,
+                style: "fill=\"#555555\""
+            ),
         ]
         for (index, row) in rows.enumerated() {
             let y = Self.top + Double(index) * Self.rowHeight
             let length = row.operationsPerSecond * scale
-            parts.append(text(row.name, x: Self.labelWidth - 10, y: y + 15, style: "text-anchor=\"end\""))
+            parts.append(SVG.text(row.name, x: Self.labelWidth - 10, y: y + 15, style: "text-anchor=\"end\""))
             parts.append(
                 "<rect x=\"\(Self.labelWidth.text(0))\" y=\"\(y.text(0))\" width=\"\(length.text(1))\" "
                     + "height=\"\(Self.barHeight.text(0))\" rx=\"2\" fill=\"\(row.family.color)\"/>"
             )
             let value = "\((row.operationsPerSecond / 1000).text(1))k  (\(row.ratio.text(2)))"
-            parts.append(text(value, x: Self.labelWidth + length + 8, y: y + 15))
+            parts.append(SVG.text(value, x: Self.labelWidth + length + 8, y: y + 15))
         }
         let medians = "medians of \(results.rounds) rounds of \(results.secondsPerRound.text(0)) s"
         let footer = [medians, results.machine.summary] + results.missing.map { "missing: \($0.id)" }
         parts.append(
-            text(footer.joined(separator: "; "), x: 20, y: bottom + 26, style: "font-size=\"12\" fill=\"#555555\"")
+            SVG.text(footer.joined(separator: "; "), x: 20, y: bottom + 26, style: "font-size=\"12\" fill=\"#555555\"")
         )
         parts.append("</svg>\n")
         return parts.joined(separator: "\n")
-    }
-
-    private func text(_ content: String, x: Double, y: Double, style: String = "") -> String {
-        let escaped = content.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
-        return "<text x=\"\(x.text(0))\" y=\"\(y.text(0))\"\(style.isEmpty ? "" : " " + style)>\(escaped)</text>"
     }
 }
 

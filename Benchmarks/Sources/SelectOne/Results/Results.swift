@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkKit
 import Foundation
 
 /// A comparison's outcome, as it is kept in `results/`.
@@ -57,39 +58,5 @@ struct Results: Codable {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         try (encoder.encode(self) + Data("\n".utf8)).write(to: folder.appending(path: "select1.json"))
         try Data(BarChart(self).svg.utf8).write(to: folder.appending(path: "select1.svg"))
-    }
-}
-
-/// What the figures depend on.
-struct MachineFacts: Codable {
-    var cores: Int
-    var processor: String
-    var swift: String
-    var postgresql: String
-
-    /// - Parameters:
-    ///   - swift: The compiler's version.
-    ///   - postgresql: The server's version.
-    init(swift: String, postgresql: String) {
-        self.cores = ProcessInfo.processInfo.activeProcessorCount
-        self.processor = Self.processorModel
-        self.swift = swift
-        self.postgresql = postgresql
-    }
-
-    private static var processorModel: String {
-        let lines = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.split(separator: "\n") ?? []
-        let model = lines.first { $0.hasPrefix("model name") }?.split(separator: ":", maxSplits: 1).last
-        return model?.trimmingCharacters(in: .whitespaces) ?? "unknown"
-    }
-}
-
-extension Array where Element == Double {
-    /// The middle one, or the mean of the middle two; `nan` of none.
-    var median: Double {
-        guard !isEmpty else { return .nan }
-        let sorted = sorted()
-        let middle = count / 2
-        return count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkKit
 import Foundation
 
 extension Results {
@@ -13,13 +14,7 @@ extension Results {
                 line.fairness?.text(2) ?? "-",
             ])
         }
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        var lines = rows.map { row in
-            zip(row, widths).enumerated().map { column, cell in
-                let padding = String(repeating: " ", count: cell.1 - cell.0.count)
-                return column == 0 ? cell.0 + padding : padding + cell.0
-            }.joined(separator: "  ")
-        }
+        var lines = TextTable(rows).lines
         for missing in missing { lines.append("missing: \(missing.id) (\(missing.reason))") }
         lines.append(
             "\(clients) clients, medians of \(rounds) rounds of \(secondsPerRound.text(0)) s; ratio: to the best pgbench; "
@@ -28,13 +23,4 @@ extension Results {
         lines.append("\(machine.summary)")
         return lines.joined(separator: "\n")
     }
-}
-
-extension MachineFacts {
-    var summary: String { "\(cores) cores, \(processor), PostgreSQL \(postgresql), Swift \(swift)" }
-}
-
-extension Double {
-    /// With exactly so many digits after the point.
-    func text(_ digits: Int) -> String { String(format: "%.\(digits)f", self) }
 }

@@ -1,25 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+package import Foundation
 
 /// A program to be run to its end; its standard error output goes where ours goes.
-struct ChildProgram {
-    var path: String
-    var arguments: [String]
+package struct ChildProgram {
+    package var path: String
+    package var arguments: [String]
     /// After so many seconds it is killed.
-    var limit: Double
-    var isQuiet = false
+    package var limit: Double
+    package var isQuiet: Bool
 
     /// Why a program's output cannot be used.
-    struct Failure: Error, CustomStringConvertible {
-        var description: String
+    package struct Failure: Error, CustomStringConvertible {
+        package var description: String
+
+        package init(description: String) { self.description = description }
+    }
+
+    package init(path: String, arguments: [String], limit: Double, isQuiet: Bool = false) {
+        self.path = path
+        self.arguments = arguments
+        self.limit = limit
+        self.isQuiet = isQuiet
     }
 
     /// Waits for its end, blocking the thread.
     ///
     /// - Returns: its standard output.
     /// - Throws: ``Failure`` unless it ends well and in time; what Foundation throws if it cannot be started.
-    func run() throws -> Data {
+    package func run() throws -> Data {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
@@ -42,7 +51,7 @@ struct ChildProgram {
     }
 
     /// Swift's threads block signals and a child inherits that: pgbench, which stops by an alarm, would never stop.
-    private static func unblockSignals() {
+    package static func unblockSignals() {
         var all = sigset_t()
         sigfillset(&all)
         pthread_sigmask(SIG_UNBLOCK, &all, nil)
