@@ -4,7 +4,9 @@
 public struct PoolError: Error, Sendable, CustomStringConvertible {
     /// The kind of failure; more may be added.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
-        private enum Kind: String { case timedOut, closed, cancelled, connectFailed, exhausted, invalidConfiguration }
+        private enum Kind: String {
+            case timedOut, closed, cancelled, connectFailed, exhausted, invalidConfiguration, notInitialized, insideTask
+        }
 
         private let kind: Kind
 
@@ -20,6 +22,10 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
         public static let exhausted = Code(kind: .exhausted)
         /// An argument is out of its range.
         public static let invalidConfiguration = Code(kind: .invalidConfiguration)
+        /// There is no shared pool: `initialize` was not called, or the shared pool was closed.
+        public static let notInitialized = Code(kind: .notInitialized)
+        /// A call that blocks its thread was made where a task is running, whose thread must not be blocked.
+        public static let insideTask = Code(kind: .insideTask)
 
         /// The code as a word.
         public var description: String { kind.rawValue }
