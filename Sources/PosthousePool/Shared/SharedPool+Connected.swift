@@ -9,7 +9,8 @@
 extension SharedPool {
     /// Gives `body` a handle as its first argument, each time that the function that this returns is called.
     ///
-    /// - Parameter body: The function. The connection goes back when it returns or throws.
+    /// - Parameter body: The function: a closure, or the name of an asynchronous function (that of a synchronous one crashes the
+    ///   compiler, 6.3; call it in a closure). The connection goes back when it returns or throws.
     /// - Returns: `body` without its first parameter. It does not run on its caller's actor. It throws ``PoolError/Code/notInitialized`` while no pool is shared,
     ///   what ``withConnection(_:)`` throws, and what `body` throws.
     public func connected<each Argument: Sendable, Result: Sendable>(
@@ -83,7 +84,14 @@ extension SharedPool {
     }
 
     /// Gives `body` a handle as its last argument, the sixth.
-    public func connected<First: Sendable, Second: Sendable, Third: Sendable, Fourth: Sendable, Fifth: Sendable, Result: Sendable>(
+    public func connected<
+        First: Sendable,
+        Second: Sendable,
+        Third: Sendable,
+        Fourth: Sendable,
+        Fifth: Sendable,
+        Result: Sendable
+    >(
         at position: HandlePosition.Last,
         _ body: @escaping @Sendable (First, Second, Third, Fourth, Fifth, Pool.Handle) async throws -> Result
     ) -> @Sendable @concurrent (First, Second, Third, Fourth, Fifth) async throws -> Result {
