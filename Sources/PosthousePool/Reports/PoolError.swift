@@ -42,7 +42,7 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     /// The error of the strategy, where one is the cause.
     public let underlying: (any Error)?
 
-    init(
+    package init(
         code: Code,
         message: String,
         snapshot: PoolSnapshot? = nil,
@@ -56,7 +56,7 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
         self.underlying = underlying
     }
 
-    static func invalid(_ message: String) -> PoolError {
+    package static func invalid(_ message: String) -> PoolError {
         PoolError(code: .invalidConfiguration, message: message)
     }
 

@@ -63,6 +63,7 @@ public final class PersonalPool<Strategy: ConnectionStrategy>: Sendable {
     ///
     /// - Throws: What `body` throws; ``PoolError``: `timedOut`, `closed`, `cancelled`, `connectFailed`; what closing the
     ///   connection threw if it was not kept and `body` did not throw.
+    @discardableResult
     public nonisolated(nonsending) func withConnection<Result>(
         _ body: nonisolated(nonsending) (Strategy.Connection) async throws -> Result
     ) async throws -> Result {
@@ -106,6 +107,7 @@ public final class PersonalPool<Strategy: ConnectionStrategy>: Sendable {
     /// another lifetime of the same task, the outer one counts.
     ///
     /// - Throws: What `body` throws; ``PoolError/Code/closed``.
+    @discardableResult
     public nonisolated(nonsending) func withTaskLifetime<Result>(
         _ body: nonisolated(nonsending) () async throws -> Result
     ) async throws -> Result {
@@ -128,6 +130,7 @@ public final class PersonalPool<Strategy: ConnectionStrategy>: Sendable {
     /// and not for tasks, whose threads are few and must not be blocked.
     ///
     /// - Throws: ``PoolError/Code/insideTask`` where a task is running; else as ``withConnection(_:)``.
+    @discardableResult
     public func withThreadConnection<Result>(
         _ body: (Strategy.Connection) throws -> Result
     ) throws -> Result {
