@@ -125,7 +125,10 @@ let package = Package(
         ),
         .testTarget(
             name: "PosthouseTests",
-            dependencies: ["Posthouse", "PosthouseTestKit", "PosthouseTestApplication"],
+            dependencies: [
+                "Posthouse", "PosthouseTestKit", "PosthouseTestApplication",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(

@@ -11,6 +11,14 @@ __attribute__((swiftcall)) void *swift_task_getCurrent(void);
 // holds itself; a later task may be at the same address. `withUnsafeCurrentTask` counts a reference and runs generic code.
 static inline uintptr_t ctask_current(void) { return (uintptr_t)swift_task_getCurrent(); }
 
+__attribute__((swiftcall)) uint64_t swift_task_getJobTaskId(void *job);
+
+// The running task's number, 0 outside any task. The runtime gives each task another one, and none again.
+static inline uint64_t ctask_current_number(void) {
+  void *task = swift_task_getCurrent();
+  return task ? swift_task_getJobTaskId(task) : 0;
+}
+
 // A random number of the thread's own generator (xorshift64*): good enough to break ties, shared with nobody.
 uint64_t ctask_random(void);
 #endif

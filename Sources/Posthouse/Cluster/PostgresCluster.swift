@@ -19,6 +19,7 @@ extension Cluster where Driver == LibPQDriver {
     ///
     /// - Parameters:
     ///   - connectionString: A URI or keyword/value pairs, as libpq reads them, with any number of hosts.
+    ///   - credentials: Looks up user and password for each connection that is opened. Default: what is given above.
     ///   - configuration: Pools, timeouts, routing.
     ///   - session: How sessions are set up.
     ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
@@ -26,12 +27,14 @@ extension Cluster where Driver == LibPQDriver {
     ///   descriptor left for the event loops.
     public convenience init(
         _ connectionString: String,
+        credentials: DatabaseCredentials.Provider? = nil,
         configuration: ClusterConfiguration = ClusterConfiguration(),
         session: SessionOptions = SessionOptions(),
         logger: Logger? = nil
     ) throws {
         try self.init(
             ConnectionParameters(connectionString),
+            credentials: credentials,
             configuration: configuration,
             session: session,
             logger: logger
@@ -42,12 +45,14 @@ extension Cluster where Driver == LibPQDriver {
     ///
     /// - Parameters:
     ///   - parameters: The hosts, and how to log in to them.
+    ///   - credentials: Looks up user and password for each connection that is opened. Default: what is given above.
     ///   - configuration: Pools, timeouts, routing.
     ///   - session: How sessions are set up.
     ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
     /// - Throws: ``ClusterError``, or `ReactorError` if the system has no thread or descriptor left for the event loops.
     public convenience init(
         _ parameters: ConnectionParameters,
+        credentials: DatabaseCredentials.Provider? = nil,
         configuration: ClusterConfiguration = ClusterConfiguration(),
         session: SessionOptions = SessionOptions(),
         logger: Logger? = nil
@@ -58,6 +63,7 @@ extension Cluster where Driver == LibPQDriver {
             endpoints: parameters.hosts,
             driver: LibPQDriver(
                 parameters: parameters,
+                credentials: credentials,
                 options: session,
                 loops: try EventLoopGroup.shared,
                 monitorLoop: monitorLoop

@@ -11,15 +11,22 @@ public struct LibPQDriver: ClusterDriver {
     /// One object, so that the cluster's copies of the driver cost one count.
     private final class Parts: Sendable {
         let parameters: ConnectionParameters
+        let credentials: DatabaseCredentials.Provider?
         let options: SessionOptions
         let loops: EventLoopGroup
         let monitorLoop: EventLoop
         /// Which question each host answers; found out once.
         let questions = Guarded<[HostEndpoint: IdentityQuery]>([:])
 
-        init(_ parameters: ConnectionParameters, _ options: SessionOptions, _ loops: EventLoopGroup, _ loop: EventLoop)
-        {
+        init(
+            _ parameters: ConnectionParameters,
+            _ credentials: DatabaseCredentials.Provider?,
+            _ options: SessionOptions,
+            _ loops: EventLoopGroup,
+            _ loop: EventLoop
+        ) {
             self.parameters = parameters
+            self.credentials = credentials
             self.options = options
             self.loops = loops
             self.monitorLoop = loop
@@ -32,16 +39,18 @@ public struct LibPQDriver: ClusterDriver {
     ///
     /// - Parameters:
     ///   - parameters: User, database, TLS and all else that the hosts have in common.
+    ///   - credentials: Looks up user and password for each connection, the monitors' too. Default: those of `parameters`.
     ///   - options: How sessions are set up.
     ///   - loops: Serve the pooled connections.
     ///   - monitorLoop: Serves the monitors' sessions, and no user code.
     public init(
         parameters: ConnectionParameters,
+        credentials: DatabaseCredentials.Provider? = nil,
         options: SessionOptions = SessionOptions(),
         loops: EventLoopGroup,
         monitorLoop: EventLoop
     ) {
-        parts = Parts(parameters, options, loops, monitorLoop)
+        parts = Parts(parameters, credentials, options, loops, monitorLoop)
     }
 
     /// Opens a connection: one host for one libpq connection, on the loop that fits the purpose.
@@ -53,13 +62,23 @@ public struct LibPQDriver: ClusterDriver {
     ) async throws -> DatabaseConnection {
         try await DatabaseConnection.connect(
             to: endpoint,
-            parameters: parts.parameters,
+            parameters: currentParameters(),
             options: parts.options,
             loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
             deadline: deadline,
             events: ObserverEvents(observer: observer),
             executor: purpose == .monitor ? parts.monitorLoop : nil
         )
+    }
+
+    private func currentParameters() async throws -> ConnectionParameters {
+        guard let credentials = parts.credentials else { return parts.parameters }
+        do {
+            return try parts.parameters.with(await credentials())
+        } catch {
+            // It says nothing of the host.
+            throw HostFailure(.local, reason: "the credentials could not be looked up: \(error)")
+        }
     }
 
     /// Asks for identity and role, in as much detail as the host allows.
@@ -89,7 +108,7 @@ public struct LibPQDriver: ClusterDriver {
 
     /// Shuts the connection down under whoever uses it.
     public func interrupt(_ connection: DatabaseConnection, reason: InterruptReason) {
-        connection.interrupt(reason == .fenced ? .fenced : .terminated)
+        connection.interrupt(reason)
     }
 
     /// What a driver error proves of the host.
@@ -102,10 +121,10 @@ public struct LibPQDriver: ClusterDriver {
     }
 
     /// The connection's loop, counted from one: zero is no home.
-    public func affinity(of connection: DatabaseConnection) -> Int { connection.loop.index + 1 }
+    public func affinity(of connection: DatabaseConnection) -> Int { connection.affinity }
 
     /// The loop that the caller runs on, if it does.
-    public var currentAffinity: Int { EventLoop.currentIndex.map { $0 + 1 } ?? 0 }
+    public var currentAffinity: Int { DatabaseConnection.currentAffinity }
 }
 
 extension DatabaseError {
@@ -141,6 +160,6 @@ private final class ObserverEvents: ConnectionEvents {
     }
 
     func connectionHasIdleInput(_ connection: DatabaseConnection) {
-        observer.withIdleClaim { connection.processIdleInput() ? .keep : .evict }
+        observer.withIdleClaim { connection.idleVerdict() }
     }
 }

@@ -34,8 +34,7 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     let link: HostLink<Driver>
 
     func create(slot: PoolSlot) async throws -> Driver.Connection {
-        // A little before the pool gives up: the driver knows how far it got.
-        let deadline = clock.now + connectTimeout - min(connectTimeout / 20, .milliseconds(50))
+        let deadline = clock.now + PoolConfiguration.driverTimeout(within: connectTimeout)
         do {
             let connection = try await driver.connect(
                 to: endpoint,

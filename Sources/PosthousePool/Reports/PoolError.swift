@@ -6,7 +6,7 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Kind: String {
             case timedOut, closed, cancelled, connectFailed, exhausted, unavailable, overloaded, hookFailed
-            case invalidConfiguration
+            case invalidConfiguration, notInitialized, insideTask
         }
 
         private let kind: Kind
@@ -30,6 +30,10 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
         public static let hookFailed = Code(kind: .hookFailed)
         /// An argument is out of its range.
         public static let invalidConfiguration = Code(kind: .invalidConfiguration)
+        /// There is no shared pool: `initialize` was not called, or the shared pool was closed.
+        public static let notInitialized = Code(kind: .notInitialized)
+        /// A call that blocks its thread was made where a task is running, whose thread must not be blocked.
+        public static let insideTask = Code(kind: .insideTask)
 
         /// The code as a word.
         public var description: String { kind.rawValue }
@@ -78,7 +82,7 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     }
 
     @inline(never)
-    init(
+    package init(
         code: Code,
         message: String,
         snapshot: PoolSnapshot? = nil,
@@ -96,7 +100,7 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
         )
     }
 
-    static func invalid(_ message: String) -> PoolError {
+    package static func invalid(_ message: String) -> PoolError {
         PoolError(code: .invalidConfiguration, message: message)
     }
 

@@ -2,6 +2,7 @@
 
 import PosthouseBase
 public import PosthouseReactor
+import Synchronization
 
 extension DatabaseConnection {
     /// Connects to a server and logs in.
@@ -220,8 +221,10 @@ private final class IdleRelay: Sendable {
 
     /// On the loop's thread.
     func forward() {
-        guard let connection = target.withLock({ $0.connection }), let events = connection.events else { return }
+        guard let connection = target.withLock({ $0.connection }) else { return }
         // Whoever is using it will see for himself.
-        if !connection.state.isBusy { events.connectionHasIdleInput(connection) }
+        guard !connection.state.isBusy else { return }
+        connection.events?.connectionHasIdleInput(connection)
+        connection.keeper.load()?.hasInput(connection)
     }
 }

@@ -41,6 +41,9 @@ public final class DatabaseConnection: Sendable {
     let registration: SocketRegistration
     let events: (any ConnectionEvents)?
 
+    /// Where the connection is kept while it is idle, if its maker did not say so by ``events``.
+    let keeper = AtomicLazyReference<IdleKeeper>()
+
     /// See ``ConnectionWord``.
     let word = Atomic<UInt32>(ConnectionWord.born.bits)
 

@@ -19,7 +19,7 @@ public struct ConnectionParameters: Sendable {
     /// Where servers may be, in the given order, without duplicates; at least one.
     public let hosts: [HostEndpoint]
     /// The user to log in as.
-    public let user: String
+    public private(set) var user: String
     /// The database.
     public let dbname: String
     /// What a server must be to be connected to. libpq is not told: it would look at one host only.
@@ -33,7 +33,7 @@ public struct ConnectionParameters: Sendable {
     /// What a person should hear of; log it once.
     public let notices: [ConnectionNotice]
 
-    let table: ParameterTable
+    private(set) var table: ParameterTable
     let environment: ConnectionEnvironment
 
     /// Parses a connection string, as a URI or keyword/value pairs, and completes it.
@@ -116,6 +116,17 @@ public struct ConnectionParameters: Sendable {
     /// file had to be ignored.
     public func password(for endpoint: HostEndpoint) -> (password: Secret?, notice: ConnectionNotice?) {
         Self.password(in: table, for: endpoint, of: dbname, user: user, environment)
+    }
+
+    /// The same, for another user or with another password.
+    mutating func set(_ credentials: DatabaseCredentials) {
+        if let username = credentials.username {
+            user = username
+            table.set("user", username, from: .option("credentials"))
+        }
+        if let password = credentials.password {
+            table.set("password", password.revealed, from: .option("credentials"))
+        }
     }
 
     private static func password(

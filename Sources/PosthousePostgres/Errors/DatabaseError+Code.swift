@@ -5,7 +5,7 @@ extension DatabaseError {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Kind: String {
             case addressNotFound, connectionRefused, hostUnreachable, tlsFailed, authenticationFailed
-            case invalidParameters, localFailure, protocolViolation
+            case invalidParameters, localFailure, protocolViolation, unsuitableServer
             case connectionLost, connectionClosed, connectionBusy
             case timedOut, cancelled, terminated, fenced, leaseExpired, transactionEnded
             case server
@@ -50,6 +50,8 @@ extension DatabaseError {
         public static let localFailure = Code(.localFailure)
         /// What answered does not speak PostgreSQL, or stopped making sense.
         public static let protocolViolation = Code(.protocolViolation)
+        /// The server answered and is not what `target_session_attrs` asks for.
+        public static let unsuitableServer = Code(.unsuitableServer)
         /// The connection broke: closed by the other side, reset, or timed out in the kernel.
         public static let connectionLost = Code(.connectionLost)
         /// The connection had been closed, or had broken, before this call.

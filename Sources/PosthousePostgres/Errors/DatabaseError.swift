@@ -104,7 +104,8 @@ extension DatabaseError {
     public var isConnectionFailure: Bool {
         switch code {
         case .addressNotFound, .connectionRefused, .hostUnreachable, .tlsFailed, .authenticationFailed,
-            .invalidParameters, .localFailure, .protocolViolation, .connectionLost, .connectionClosed, .terminated,
+            .invalidParameters, .localFailure, .protocolViolation, .unsuitableServer, .connectionLost,
+            .connectionClosed, .terminated,
             .fenced, .unsupportedStatement:
             true
         case .timedOut, .cancelled:
@@ -124,7 +125,7 @@ extension DatabaseError {
     public var isTransient: Bool {
         switch code {
         case .addressNotFound, .connectionRefused, .hostUnreachable, .localFailure, .connectionLost, .connectionClosed,
-            .timedOut, .fenced:
+            .timedOut, .fenced, .unsuitableServer:
             return true
         case .server:
             guard let sqlState else { return false }
