@@ -34,8 +34,7 @@ enum Effect: Sendable {
     case interrupt(Occupant, InterruptReason)
     case wake(Moment, alarm: Int)
     case finishClose([Promise<Int>], stillLeased: Int)
-    case askPlace
-    case withdrawAsk
+    case wishPlace(PlaceWish, number: UInt64)
     case returnPlaces(Int)
     case burstStarted(PoolMember)
     case burstStopped(PoolMember)
@@ -108,8 +107,7 @@ extension PoolCore.State {
         case .finishClose(let stillLeased):
             effects.append(.finishClose(closers, stillLeased: stillLeased))
             closers = []
-        case .askPlace: effects.append(.askPlace)
-        case .withdrawAsk: effects.append(.withdrawAsk)
+        case .wishPlace(let wish, let number): effects.append(.wishPlace(wish, number: number))
         case .returnPlaces(let count): effects.append(.returnPlaces(count))
         case .burstStarted(let member):
             effects.append(.burstStarted(members[member].identity))
@@ -208,8 +206,7 @@ extension PoolCore {
             case .wake(let time, let alarm): setAlarm(alarm, at: time)
             case .finishClose(let closers, let stillLeased):
                 for closer in closers { closer.keep(stillLeased) }
-            case .askPlace: configuration.budget?.ask(self)
-            case .withdrawAsk: configuration.budget?.withdraw(self)
+            case .wishPlace(let wish, let number): configuration.budget?.wish(wish, number: number, of: self)
             case .returnPlaces(let count): configuration.budget?.giveBack(count, self)
             case .burstStarted(let member): observer?.burstStarted(member)
             case .burstStopped(let member): observer?.burstStopped(member)

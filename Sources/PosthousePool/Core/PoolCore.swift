@@ -33,6 +33,8 @@ final class PoolCore: Sendable {
     let time: any TimeSource
     let observer: (any PoolObserver)?
     let measuresUses: Bool
+    /// Its number in the budget, if there is one.
+    let party: Int?
     let state: Guarded<State>
     let open = OpenRoster()
 
@@ -40,6 +42,7 @@ final class PoolCore: Sendable {
         self.configuration = configuration
         self.time = time
         self.observer = observer
+        self.party = configuration.budget?.enter()
         self.measuresUses = observer?.wantsUses ?? false
         let machine = Machine(
             policy: configuration.connectFailurePolicy,
@@ -54,6 +57,7 @@ final class PoolCore: Sendable {
 
     deinit {
         state.withLock { $0.alarm }?.cancel()
+        if let party { configuration.budget?.leave(party) }
     }
 
     var now: Moment { Moment(time.now) }
@@ -92,6 +96,8 @@ struct MemberShell {
     var lastErrorAt: Moment?
     /// Whether its idle connections lie open.
     var liesOpen = false
+    /// How many leases had ended when they were laid open.
+    var endedAtOpening: UInt64 = 0
     /// How many leases of connections ended that are closed by now.
     var endedLeases: UInt64 = 0
     /// At the indexes of the machine's slots.
@@ -187,16 +193,13 @@ extension PoolCore {
 
     // MARK: What the budget says
 
-    /// A number that no other core has.
-    var partyNumber: Int { Int(bitPattern: Unmanaged.passUnretained(self).toOpaque()) }
-
     func permitGranted() {
         let now = now
         step { $0.machine.permitGranted(now: now, &$1) }
     }
 
-    func press(_ pressure: Int?, number: UInt64, need: Int) -> Int {
-        step { $0.machine.press(pressure, number: number, need: need, &$1) }
+    func press(_ pressure: Int?, number: UInt64, need: Int) {
+        step { _ = $0.machine.press(pressure, number: number, need: need, &$1) }
     }
 
     func expire(_ member: MemberID) {

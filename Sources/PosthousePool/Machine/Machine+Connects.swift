@@ -188,6 +188,7 @@ extension Machine {
             guard let connect = spareConnect(member) else { continue }
             tables[member][connect.index].waiter = id
             queue[id.index].connect = connect
+            queue.restoreDeadline(id.index)
             return
         }
         var best: Int?
@@ -223,7 +224,10 @@ extension Machine {
         tables[member][id.index].deadline = deadline
         tables[member][id.index].waiter = waiter
         tables[member][id.index].isAskedFor = waiter != nil
-        if let waiter { queue[waiter.index].connect = id }
+        if let waiter {
+            queue[waiter.index].connect = id
+            queue.restoreDeadline(waiter.index)
+        }
         actions.append(.connect(id))
         if !members[member].isBursting, members[member].sockets > members[member].softLimit {
             members[member].isBursting = true

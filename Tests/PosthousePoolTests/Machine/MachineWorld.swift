@@ -382,7 +382,7 @@ struct MachineWorld {
             summoned.insert(id)
         case .wake(let time): alarm = min(alarm ?? time, time)
         case .finishClose: openCloses = 0
-        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired, .askPlace, .withdrawAsk,
+        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired, .wishPlace,
             .returnPlaces:
             break
         }
