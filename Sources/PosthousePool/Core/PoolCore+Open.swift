@@ -24,7 +24,7 @@ extension PoolCore.State {
         open.noteServed(machine.served)
         for index in members.indices {
             open.withMember(index) { $0.note(machine.members[index].services) }
-            guard machine.isCalm(index) else { continue }
+            guard laysIdleOpen, machine.isCalm(index) else { continue }
             members[index].liesOpen = true
             if machine.members[index].ramp != Member.rampStart { members[index].endedAtOpening = endedLeases(index) }
             open.withMember(index) { lane in

@@ -17,6 +17,7 @@ final class PoolCore: Sendable {
     struct State {
         var machine: Machine
         let open: OpenRoster
+        let laysIdleOpen: Bool
         var members: [MemberShell] = []
         /// The requests in the machine's queue, at the same indexes.
         var waiters: [Promise<Outcome>?] = []
@@ -52,7 +53,7 @@ final class PoolCore: Sendable {
             hasBudget: configuration.budget != nil,
             seed: configuration.seed ?? .random(in: 0 ... .max)
         )
-        self.state = Guarded(State(machine: machine, open: open))
+        self.state = Guarded(State(machine: machine, open: open, laysIdleOpen: configuration.laysIdleOpen))
     }
 
     deinit {
