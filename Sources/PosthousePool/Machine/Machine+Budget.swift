@@ -69,6 +69,7 @@ extension Machine {
         let isPressed = budget?.pressure != nil
         for member in members.indices where members[member].canOpen && !members[member].services.isEmpty {
             if !isPressed, members[member].upkeepAt == nil, members[member].isBelowMinimum { return true }
+            if needsTry(member) { return true }
             let waits = queue.lines.contains { line in
                 line.count > 0 && serves(member, line.demand) && hasUncovered(line)
             }

@@ -64,10 +64,13 @@ extension Machine {
             }
             for member in able {
                 // With one closing there is a step to come (`closed`) that looks for room: a return reads no clock.
-                if members[member].canOpen, members[member].closing == 0 {
+                // And so there is with a place of the budget that was asked for.
+                if mayConnect(member), members[member].closing == 0 {
                     found.append("a request waits though member \(member) has room")
                 }
-                if members[member].sockets == 0, members[member].retryAt == nil, members[member].pausedUntil == nil {
+                if members[member].sockets == 0, members[member].retryAt == nil, members[member].pausedUntil == nil,
+                    budget == nil
+                {
                     found.append("a request waits for member \(member), where nothing will ever happen")
                 }
             }
