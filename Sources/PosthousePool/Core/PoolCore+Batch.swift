@@ -107,6 +107,8 @@ extension PoolCore {
                     return ([], refusal)
                 }
                 entries.append(Entry(ticket: ticket, promise: promise, entered: entered))
+                // Its deadline has passed: all of them fail. Its place in the queue is free only after this step.
+                if case .waiting(let id) = entered, !state.machine.queue.contains(id) { break }
             }
             return (entries, nil)
         }

@@ -8,7 +8,7 @@ import PosthouseBase
 /// effects: values that carry the very connections, promises and tasks they are about. Effects run outside the lock and look
 /// nothing up, so effects of different steps may run in any order, on any threads. Two need more:
 /// - a connection is not closed while an interrupt of it runs: the close waits (`Place.closeAfterInterrupts`);
-/// - a task that is stored after it began may find that it is not wanted any more; whoever stores it cancels it then.
+/// - a task may be cancelled before it is there (`Work`).
 ///
 /// Between the steps the idle connections of members about which nothing is to be decided lie open (`OpenIdle`): they are
 /// leased and given back with a swap each, and the machine hears of it at the next step.
@@ -108,8 +108,8 @@ struct MemberShell {
     struct Place {
         /// There from the moment that the machine hears of the connection until it is closed.
         var occupant: Occupant?
-        /// The task that opens or tends it, as long as somebody may want to cancel that.
-        var work: Task<Void, Never>?
+        /// What opens or tends it, as long as somebody may want to cancel that.
+        var work: Work?
         /// Its lease was reported as leaked.
         var leak: Leak?
         /// How many interrupts of it are running.

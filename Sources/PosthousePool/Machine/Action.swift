@@ -88,6 +88,8 @@ enum Condition: Equatable {
     case soiled
     /// Not to be handed out; still to be closed.
     case closed
+    /// The same, and not because the strategy said that it is closed: it was found out by work on it, or a hook said so.
+    case unfit
     /// Not even to be closed.
     case invalid(isCancellation: Bool)
 }

@@ -76,7 +76,7 @@ extension Machine {
             let waits = queue.lines.indices.contains { line in
                 serves(member, queue.lines[line].demand) && queue.hasUncovered(line)
             }
-            if waits { return .urgent }
+            if waits || needsTry(member) { return .urgent }
             if members[member].upkeepAt == nil, members[member].isBelowMinimum { wish = .upkeep }
         }
         return wish

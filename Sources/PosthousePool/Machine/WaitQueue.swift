@@ -19,7 +19,7 @@ struct WaitQueue {
         var holder: UInt
         /// The connect it counts on.
         var connect: SlotID?
-        /// A connect that it asked for and that fails ends its wait, whatever the policy is.
+        /// A connect that it counts on and that fails ends its wait, whatever the policy is and whoever asked for it.
         var failsFast = false
         /// Its own deadline, if the overload control has given it an earlier one.
         var ownDeadline: Moment?
