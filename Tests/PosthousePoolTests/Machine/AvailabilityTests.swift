@@ -133,7 +133,7 @@ import Testing
 
     @Test func aBrokenMemberOfABudgetAsksForAPlaceToTryWith() throws {
         var pool = pool(2, hasBudget: true)
-        pool.request(patience: .seconds(600))
+        _ = pool.request(patience: .seconds(600))
         func balance() -> [Action] { pool.step { machine, _, actions in machine.balanceBudget(&actions) } }
         #expect(balance() == [.askPlace])
         var connects = pool.step { $0.permitGranted(now: $1, &$2) }.connects
