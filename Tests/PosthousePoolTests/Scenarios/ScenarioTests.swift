@@ -217,7 +217,7 @@ struct ScenarioTests {
         for slot in leased { world.lose(slot) }
         let died = world.now
         world.run(until: died + .seconds(60))
-        #expect(world.begins.count - before <= 3 + 12, "a connect now and then: the back-off holds")
+        #expect(world.begins.count - before <= 3 + 7 + 12, "a connect now and then: the back-off holds")
         world.serverIsUp = true
         let repaired = world.now
         world.forgetFirst()
