@@ -206,7 +206,7 @@ struct BatchTests {
     @Test func aConnectThatFailsFailsTheBatchAndGivesTheRestBack() async throws {
         let test = try TestPool(4)
         try await test.warmUp(2)
-        test.strategy.script(.ok, .error)
+        test.strategy.script(.error, .error)
         let error = await #expect(throws: PoolError.self) { _ = try await test.pool.acquire(count: 4) }
         #expect(error?.code == .connectFailed)
         try await test.expectAtRest()
