@@ -67,7 +67,8 @@ public struct PoolConfiguration: Sendable {
     /// ``ValidationPolicy/never``: a connection whose socket was closed is noticed without.
     public var validation: ValidationPolicy
 
-    /// How long one validation, recycling or hook may take; then it is cancelled and the connection is closed. Default 5 s.
+    /// How long one validation, recycling or hook may take; then it is cancelled, its connection interrupted, and closed when
+    /// it has ended. One that has not ended a second later is written off: it counts no more. Default 5 s.
     public var workTimeout: Duration
 
     /// A lease that lasts for so long is reported (``PoolObserver/leaked(_:)``), with the place in the source that asked for

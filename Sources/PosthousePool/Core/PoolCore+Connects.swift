@@ -42,8 +42,7 @@ extension PoolCore {
         case .welcome: observer?.connected(member(of: occupant.slot), after: duration)
         case .late: break
         case .unknown:
-            do { try occupant.close(.late) } catch { report(error, of: occupant.slot) }
-            observer?.connectionClosed(member(of: occupant.slot), reason: .late)
+            closeForgotten(occupant, .late)
         }
     }
 

@@ -79,6 +79,8 @@ extension PoolCore.State {
         case .cancelTending(let id, let isLate):
             cancelWork(id, &effects)
             if isLate { effects += interrupt(id, .unresponsive) }
+        case .forget(let id):
+            settle(nil, at: id)
         case .summon(let id):
             occupant(id).slot.limit.store(0, ordering: .relaxed)
         case .doubt(let id):

@@ -28,9 +28,16 @@ extension PoolCore {
     private func tended(_ occupant: Occupant, _ condition: Condition) {
         let id = occupant.slot.id
         let now = now
-        step { state, actions in
-            state.members[id.member][id].work = nil
-            state.machine.tended(id, condition, now: now, &actions)
+        let isKnown = step { state, actions in
+            if state.machine.holds(id, .tended) { state.members[id.member][id].work = nil }
+            return state.machine.tended(id, condition, now: now, &actions)
         }
+        if !isKnown { closeForgotten(occupant, .unfit) }
+    }
+
+    /// Closes a connection that was written off while somebody worked on it.
+    func closeForgotten(_ occupant: Occupant, _ reason: CloseReason) {
+        do { try occupant.close(reason) } catch { report(error, of: occupant.slot) }
+        observer?.connectionClosed(member(of: occupant.slot), reason: reason)
     }
 }

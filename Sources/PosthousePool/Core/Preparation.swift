@@ -13,6 +13,7 @@ import Synchronization
 /// | abandoned | the work ends                                    | ended     | the connection goes back to the pool, or is closed if it is unfit |
 /// | abandoned | the work takes too long                          | too long  | the work is cancelled, the connection interrupted |
 /// | too long  | the work ends                                    | ended     | the connection is closed |
+/// | too long  | a second passes                                  | too long  | the connection is written off: it counts no more |
 ///
 /// The work belongs to the pool, as connects do: it goes on when its request is over, so that no connection is lost because
 /// somebody could not wait. It holds the lease until the request takes over.
@@ -84,6 +85,8 @@ extension PoolCore {
             guard await sleep(until: tooLong) else { return }
             interruptWork(on: occupant, preparation)
             work.cancel()
+            guard await sleep(until: tooLong + Machine.abandonedGrace) else { return }
+            writeOff(grant, slot)
         }
         watch.begin(watcher)
         let decision = await withTaskCancellationHandler {
@@ -91,10 +94,14 @@ extension PoolCore {
         } onCancel: {
             _ = preparation.decision.keep(.cancelled)
         }
-        return settle(decision, grant)
+        return settle(decision, occupant, grant)
     }
 
-    private func settle(_ decision: Preparation.Decision, _ grant: Grant) -> Preparation.Result {
+    private func settle(
+        _ decision: Preparation.Decision,
+        _ occupant: Occupant,
+        _ grant: Grant
+    ) -> Preparation.Result {
         let slot = grant.slot
         switch decision {
         case .verdict(.ready):
@@ -107,7 +114,7 @@ extension PoolCore {
             if let error { note(error, of: slot) }
             return .again(unfit(grant))
         case .hookFailed(let error):
-            discard(grant)
+            discard(occupant, of: grant)
             return .over(.hookFailed(member(of: slot), error))
         case .tooLong: return .again(nil)
         case .timedOut: return .over(.timedOut(held: 0))
@@ -131,7 +138,11 @@ extension PoolCore {
         }
         if isInTime, preparation.decision.keep(decision) { return }
         // The request is over, or has got another one.
-        if isInTime, case .verdict(.ready) = decision { grant.giveBackReporting() } else { discard(grant) }
+        if isInTime, case .verdict(.ready) = decision {
+            grant.giveBackReporting()
+        } else {
+            discard(occupant, of: grant)
+        }
     }
 
     private func interruptWork(on occupant: Occupant, _ preparation: Preparation) {
@@ -152,10 +163,24 @@ extension PoolCore {
         return Reject(id: grant.slot.id, condition: .unfit, isFirstUse: grant.epoch == 0)
     }
 
-    private func discard(_ grant: Grant) {
-        let reject = unfit(grant)
+    private func discard(_ occupant: Occupant, of grant: Grant) {
+        let id = occupant.slot.id
         let now = now
-        step { $0.machine.rejected(reject, now: now, &$1) }
+        let isKnown = step { state, actions in
+            guard state.machine.holds(id, .leased) else { return false }
+            state.machine.rejected(unfit(grant), now: now, &actions)
+            return true
+        }
+        if !isKnown { closeForgotten(occupant, .unfit) }
+    }
+
+    /// The work does not end, though it was told to: the place is free.
+    private func writeOff(_ grant: Grant, _ slot: PoolSlot) {
+        let now = now
+        step { state, actions in
+            guard state.machine.holds(slot.id, .leased), slot.endLease(expected: grant.epoch) else { return }
+            state.machine.writeOff(slot.id, now: now, &actions)
+        }
     }
 
     /// Why the member's connections are not fit, for the errors of requests that get none.

@@ -35,6 +35,8 @@ enum Action: Equatable {
     case tend(SlotID, Tending)
     /// Cancel that work. Report its end all the same.
     case cancelTending(SlotID, isLate: Bool)
+    /// The connection is written off: whoever works on it closes it, should that end some day.
+    case forget(SlotID)
     /// The leased connection must not be laid open when it comes back: the machine decides.
     case summon(SlotID)
     /// The idle connection is to be validated before it is handed out.

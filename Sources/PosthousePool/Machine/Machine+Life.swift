@@ -27,9 +27,7 @@ extension Machine {
             let slot = tables[member].slots[index]
             if let endOfLife = slot.endOfLife, endOfLife <= now { endLife(slotID(member, index), &actions) }
             if slot.state == .tended, let deadline = slot.deadline, deadline <= now {
-                tables[member][index].deadline = nil
-                note(slotID(member, index), .unfit)
-                actions.append(.cancelTending(slotID(member, index), isLate: true))
+                tendingIsLate(slotID(member, index), now: now, &actions)
             }
         }
         guard let nextRound = members[member].nextRound, nextRound <= now else { return }
@@ -139,9 +137,12 @@ extension Machine {
     /// The work on the connection is over.
     ///
     /// - Parameter condition: How that left it.
-    mutating func tended(_ id: SlotID, _ condition: Condition, now: Moment, _ actions: inout [Action]) {
-        guard holds(id, .tended) else { return }
+    /// - Returns: `false` if nobody knows it any more (it was written off): close it.
+    @discardableResult
+    mutating func tended(_ id: SlotID, _ condition: Condition, now: Moment, _ actions: inout [Action]) -> Bool {
+        guard holds(id, .tended) else { return false }
         tables[id.member][id.index].deadline = nil
+        tables[id.member][id.index].isOverdue = false
         tables[id.member][id.index].checkedAt = now
         switch condition {
         case .usable:
@@ -152,9 +153,35 @@ extension Machine {
         case .invalid:
             retire(id, .invalid, dropping: true, &actions)
         }
-        guard members[id.member].keptAlive == id.index else { return }
-        members[id.member].keptAlive = nil
-        keepOneAlive(id.member, now: now, &actions)
+        if members[id.member].keptAlive == id.index {
+            members[id.member].keptAlive = nil
+            keepOneAlive(id.member, now: now, &actions)
+        }
+        return true
+    }
+
+    /// The work is told to end; if it does not, there is no more waiting for it.
+    private mutating func tendingIsLate(_ id: SlotID, now: Moment, _ actions: inout [Action]) {
+        note(id, .unfit)
+        if tables[id.member].slots[id.index].isOverdue {
+            actions.append(.forget(id))
+            vacate(id, &actions)
+            return
+        }
+        let writtenOffAt = now + Self.abandonedGrace
+        tables[id.member][id.index].isOverdue = true
+        tables[id.member][id.index].deadline = writtenOffAt
+        actions.append(.cancelTending(id, isLate: true))
+        arm(writtenOffAt, &actions)
+    }
+
+    /// What was to be done before the connection is handed out does not end, though it was told to.
+    mutating func writeOff(_ id: SlotID, now: Moment, _ actions: inout [Action]) {
+        guard holds(id, .leased) else { return }
+        actions.append(.forget(id))
+        vacate(id, &actions)
+        plan(now: now, &actions)
+        finishCloseIfDrained(&actions)
     }
 }
 

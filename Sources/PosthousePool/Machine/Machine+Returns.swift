@@ -109,6 +109,7 @@ extension Machine {
     /// No socket and no connect is left in the slot.
     mutating func vacate(_ id: SlotID, _ actions: inout [Action]) {
         move(id, to: .empty)
+        if members[id.member].keptAlive == id.index { members[id.member].keptAlive = nil }
         budget?.credits += 1
         endBurst(id.member, &actions)
     }

@@ -12,7 +12,7 @@ import PosthouseBase
 /// - a connect begins only while open, opening and closing connections together are below the hard limit;
 /// - a request leaves the queue exactly once.
 struct Machine {
-    /// How long a connect that was cancelled still counts against the limits if it does not end.
+    /// How long a connect, or work on a connection, that was cancelled still counts against the limits if it does not end.
     static let abandonedGrace = Duration.seconds(1)
 
     let policy: ConnectFailurePolicy

@@ -4,7 +4,8 @@ import PosthouseBase
 
 /// The transitions: empty -> connecting -> idle <-> leased, idle <-> claimed, idle <-> tended, leased -> tended -> leased;
 /// connecting -> leased, closing, empty; connecting -> abandoned -> closing, empty; idle, leased, claimed, tended ->
-/// closing -> empty; leased -> empty (detached).
+/// closing -> empty; leased -> empty (detached, or
+/// written off); tended -> empty (written off).
 enum SlotState: Equatable {
     case empty
     /// A connect is under way.
@@ -35,6 +36,8 @@ struct SlotTable {
         var isAskedFor = false
         /// While connecting: its timeout. While abandoned: when it is written off. While tended: when that is given up.
         var deadline: Moment?
+        /// The work on it was told to end, and is written off at the deadline.
+        var isOverdue = false
         /// When it has lived long enough. Drawn once.
         var endOfLife: Moment?
         /// Not to be handed out again, whatever else is said of it; and why.

@@ -375,6 +375,9 @@ struct MachineWorld {
             machine.tendingBegan(id, now: now, &late)
         case .cancelTending(let id, _):
             if connections[id] != .tended { fail("\(id) is not tended") }
+        case .forget(let id):
+            if connections[id] != .tended { fail("\(id) written off while \(connections[id] as Any)") }
+            connections[id] = nil
         case .summon(let id):
             if connections[id] != .leased { fail("summoned \(id), which is not leased") }
             summoned.insert(id)

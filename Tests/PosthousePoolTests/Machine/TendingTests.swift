@@ -46,9 +46,24 @@ import Testing
         pool.begin(tending: slot)
         #expect(pool.advance(.milliseconds(1999)) == [])
         #expect(pool.advance(.milliseconds(1)) == [.cancelTending(slot, isLate: true)])
-        #expect(pool.elapse(.seconds(60)).isEmpty)
+        #expect(pool.advance(.milliseconds(999)) == [])
         #expect(pool.member.sockets == 1, "it counts until it ends")
         #expect(pool.tended(slot) == [.close(slot, .unfit)])
+    }
+
+    @Test func workThatDoesNotEndThoughItWasToldToIsWrittenOff() throws {
+        var pool = pool(1) { $0.workTimeout = .seconds(2) }
+        let slot = try pool.leased(1)[0]
+        let waiter = try pool.waiter()
+        pool.release(slot, .soiled)
+        pool.begin(tending: slot)
+        pool.advance(.seconds(2))
+        let actions = pool.advance(.seconds(1))
+        #expect(actions.contains(.forget(slot)))
+        let connect = try #require(actions.connects.first, "its place is free")
+        #expect(pool.connected(connect).served == [waiter])
+        #expect(pool.tended(slot) == [], "nobody knows it any more")
+        #expect(pool.member.sockets == 1)
     }
 
     @Test func aFenceEndsWorkOnConnectionsThatNobodyHas() throws {

@@ -299,7 +299,7 @@ struct PersonalPoolTests {
     @Test func aDeadlineInterruptsTheScopesThatAreLeft() async throws {
         let pool = try makePool()
         try await pool.withLease { _, permit in
-            #expect(await pool.close(deadline: .now - .seconds(1)) == 1)
+            #expect(await pool.close(deadline: time.now - .seconds(1)) == 1)
             #expect(!permit.isValid)
         }
         #expect(strategy.interrupted == [.terminated])
