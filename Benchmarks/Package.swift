@@ -34,21 +34,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .target(name: "CAllocationCount"),
         .executableTarget(
             name: "PoolBench",
             dependencies: [
                 "BenchmarkKit",
                 "CAllocations",
-                .product(name: "PosthousePool", package: "posthouse"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: settings
-        ),
-        .executableTarget(
-            name: "PoolHit",
-            dependencies: [
-                "CAllocationCount",
                 .product(name: "PosthousePool", package: "posthouse"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

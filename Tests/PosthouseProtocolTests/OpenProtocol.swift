@@ -24,6 +24,8 @@ struct OpenProtocol: Hashable {
         case givenAlthoughWithdrawn
         /// The word is laid open although somebody waits.
         case openedForWaiters
+        /// The word is laid open although more connections are there than may stay.
+        case openedAboveTheLimit
         /// Who holds a stale connection is not told.
         case staleNotMarked
         /// Whether a connection is stale is asked before the word is read.
@@ -42,6 +44,8 @@ struct OpenProtocol: Hashable {
         case fence
         /// Opens one more connection.
         case connect
+        /// Makes the pool smaller: one connection stays.
+        case resize
         /// Refuses all that wait and closes what is idle.
         case close
     }
@@ -96,7 +100,7 @@ struct OpenProtocol: Hashable {
         case done
     }
 
-    private enum Event: Hashable { case take, give(Lease), cancel, fence, connect, close }
+    private enum Event: Hashable { case take, give(Lease), cancel, fence, connect, resize, close }
 
     /// What comes after a step of the machine.
     private enum Next: Hashable { case use(Lease), wait, reconnect, end }
@@ -114,6 +118,7 @@ struct OpenProtocol: Hashable {
         var granted: [Int: Lease] = [:]
         var refused: Set<Int> = []
         var generation = 0
+        var limit: Int
         var isClosed = false
         var isOpen = false
         var opened: Int
@@ -136,7 +141,7 @@ struct OpenProtocol: Hashable {
             threads: jobs.count
         )
         threads = jobs.map { Thread(job: $0) }
-        machine = Machine(idle: idle, connections: all, isOpen: true, opened: connections)
+        machine = Machine(idle: idle, connections: all, limit: slots, isOpen: true, opened: connections)
         self.mutation = mutation
     }
 
@@ -154,6 +159,7 @@ struct OpenProtocol: Hashable {
             machine.connections[$1] == nil ? $0 : $0 | 1 << UInt64($1)
         }
         if idle != there { return "idle in the end: \(idle), there: \(there)" }
+        if there.nonzeroBitCount > machine.limit { return "\(there) open, \(machine.limit) may be" }
         if machine.isClosed, there != 0 { return "open connections of a closed pool: \(there)" }
         for case let connection? in machine.connections where connection.generation != machine.generation {
             return "\(connection) is stale and stayed"
@@ -188,6 +194,7 @@ extension OpenProtocol {
                 }
             case .fence: return [moved(thread, .lock(.fence))]
             case .connect: return [moved(thread, .lock(.connect))]
+            case .resize: return [moved(thread, .lock(.resize))]
             case .close: return [moved(thread, .lock(.close))]
             }
         case .readFence(let word):
@@ -344,7 +351,10 @@ extension OpenProtocol {
 
     private var isCalm: Bool {
         !machine.isClosed && (machine.waiters.isEmpty || mutation == .openedForWaiters)
+            && (live <= machine.limit || mutation == .openedAboveTheLimit)
     }
+
+    private var live: Int { machine.connections.count { $0 != nil } }
 
     private mutating func markStale(by thread: Int) {
         for slot in machine.connections.indices where machine.leased & 1 << UInt64(slot) != 0 {
@@ -379,7 +389,7 @@ extension OpenProtocol {
             }
         case .give(let lease):
             machine.leased &= ~(1 << UInt64(lease.slot))
-            if machine.isClosed || lease.connection.generation != machine.generation {
+            if machine.isClosed || lease.connection.generation != machine.generation || live > machine.limit {
                 machine.connections[lease.slot] = nil
             } else {
                 settle(lease.slot)
@@ -396,13 +406,21 @@ extension OpenProtocol {
             threads[thread].step = .raise(event)
             return
         case .connect:
-            guard !machine.isClosed, let slot = machine.connections.firstIndex(of: nil) else { break }
+            guard !machine.isClosed, live < machine.limit, let slot = machine.connections.firstIndex(of: nil)
+            else { break }
             let connection = Connection(number: machine.opened, generation: machine.generation)
             machine.opened += 1
             machine.connections[slot] = connection
             memory.store(connection.bits, to: Place.connection(slot), by: thread, releasing: false)
             memory.store(0, to: Place.isStale(slot), by: thread, releasing: false)
             settle(slot)
+        case .resize:
+            machine.limit = 1
+            while live > machine.limit, machine.idle != 0 {
+                let slot = UInt64.bitWidth - 1 - machine.idle.leadingZeroBitCount
+                machine.connections[slot] = nil
+                machine.idle &= ~(1 << UInt64(slot))
+            }
         case .close:
             machine.isClosed = true
             machine.refused.formUnion(machine.waiters)
