@@ -124,9 +124,11 @@ extension DatabaseConnection {
     }
 
     /// Makes the caller the owner, until ``release()``.
+    ///
+    /// - Parameter use: Whether a statement is to be sent that may leave something in the session.
     @inline(__always)
-    func claim() throws(DatabaseError) {
-        guard move({ $0.claimed() }) != nil else { throw refusedClaim() }
+    func claim(toUse use: Bool = false) throws(DatabaseError) {
+        guard move({ $0.claimed(toUse: use) }) != nil else { throw refusedClaim() }
         pq.take()
     }
 
