@@ -74,7 +74,8 @@ extension Cluster where Driver == LibPQDriver {
                 options: session,
                 recycling: recycling,
                 loops: try EventLoopGroup.shared,
-                monitorLoop: monitorLoop
+                monitorLoop: monitorLoop,
+                configuration: configuration
             ),
             configuration: configuration,
             clock: LoopTime(loop: monitorLoop),

@@ -18,6 +18,11 @@ public struct LibPQDriver: ClusterDriver {
         let monitorLoop: EventLoop
         /// Which question each host answers; found out once.
         let questions = Guarded<[HostEndpoint: IdentityQuery]>([:])
+        /// What the pools' connections to each host count at; made when the first one is opened.
+        let gates = Guarded<[HostEndpoint: SessionGate]>([:])
+        /// How many sessions a pool may have with each host; nil if nobody said.
+        let sessionLimit: Int?
+        let budgetGate: SessionGate?
 
         init(
             _ parameters: ConnectionParameters,
@@ -25,7 +30,9 @@ public struct LibPQDriver: ClusterDriver {
             _ options: SessionOptions,
             _ recycling: RecyclingMethod,
             _ loops: EventLoopGroup,
-            _ loop: EventLoop
+            _ loop: EventLoop,
+            _ sessionLimit: Int?,
+            _ budgetGate: SessionGate?
         ) {
             self.parameters = parameters
             self.credentials = credentials
@@ -33,6 +40,23 @@ public struct LibPQDriver: ClusterDriver {
             self.recycling = recycling
             self.loops = loops
             self.monitorLoop = loop
+            self.sessionLimit = sessionLimit
+            self.budgetGate = budgetGate
+        }
+
+        func gates(of endpoint: HostEndpoint) -> [SessionGate] {
+            var gates: [SessionGate] = []
+            if let sessionLimit {
+                gates.append(
+                    self.gates.withLock { gates in
+                        let gate = gates[endpoint] ?? SessionGate(limit: sessionLimit)
+                        gates[endpoint] = gate
+                        return gate
+                    }
+                )
+            }
+            if let budgetGate { gates.append(budgetGate) }
+            return gates
         }
     }
 
@@ -55,7 +79,29 @@ public struct LibPQDriver: ClusterDriver {
         loops: EventLoopGroup,
         monitorLoop: EventLoop
     ) {
-        parts = Parts(parameters, credentials, options, recycling, loops, monitorLoop)
+        parts = Parts(parameters, credentials, options, recycling, loops, monitorLoop, nil, nil)
+    }
+
+    /// Makes a driver that knows the limits of the cluster's pools.
+    init(
+        parameters: ConnectionParameters,
+        credentials: DatabaseCredentials.Provider?,
+        options: SessionOptions,
+        recycling: RecyclingMethod,
+        loops: EventLoopGroup,
+        monitorLoop: EventLoop,
+        configuration: ClusterConfiguration
+    ) {
+        parts = Parts(
+            parameters,
+            credentials,
+            options,
+            recycling,
+            loops,
+            monitorLoop,
+            configuration.pool.burstLimit ?? configuration.pool.maximumSize,
+            configuration.budget.map { SessionGate.shared(by: $0) }
+        )
     }
 
     /// Opens a connection: one host for one libpq connection, on the loop that fits the purpose.
@@ -65,15 +111,18 @@ public struct LibPQDriver: ClusterDriver {
         observer: any ConnectionObserver,
         deadline: ContinuousClock.Instant
     ) async throws -> DatabaseConnection {
-        try await DatabaseConnection.connect(
-            to: endpoint,
-            parameters: currentParameters(),
-            options: parts.options,
-            loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
-            deadline: deadline,
-            events: ObserverEvents(observer: observer),
-            executor: purpose == .monitor ? parts.monitorLoop : nil
-        )
+        let gates = purpose == .pool ? parts.gates(of: endpoint) : []
+        return try await DatabaseConnection.opened(through: gates, until: deadline) {
+            try await DatabaseConnection.connect(
+                to: endpoint,
+                parameters: currentParameters(),
+                options: parts.options,
+                loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
+                deadline: deadline,
+                events: ObserverEvents(observer: observer),
+                executor: purpose == .monitor ? parts.monitorLoop : nil
+            )
+        }
     }
 
     private func currentParameters() async throws -> ConnectionParameters {

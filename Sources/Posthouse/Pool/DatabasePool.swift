@@ -19,11 +19,13 @@ import Synchronization
 /// the ``RecyclingMethod``.
 public final class DatabasePool: Sendable {
     private let pool: ConnectionPool<DatabaseStrategy>
+    private let gate: SessionGate
     private let log: PoolLog?
     private let hasEnded = Atomic<Bool>(false)
 
     private init(
         strategy: DatabaseStrategy,
+        gate: SessionGate,
         configuration: PoolConfiguration,
         recycling: RecyclingMethod,
         queue: PoolGroupConfiguration?,
@@ -32,6 +34,7 @@ public final class DatabasePool: Sendable {
         var configuration = configuration
         if recycling.validates { configuration.validation = .always }
         pool = try ConnectionPool(strategy: strategy, configuration: configuration, queue: queue, observer: log)
+        self.gate = gate
         self.log = log
     }
 
@@ -95,14 +98,17 @@ public final class DatabasePool: Sendable {
     ) throws {
         let log = logger.map { PoolLog($0, name: queue?.name ?? configuration.name) }
         for notice in parameters.notices { logger?.warning("\(notice)") }
+        let gate = SessionGate(limit: configuration.burstLimit ?? configuration.maximumSize)
         try self.init(
             strategy: DatabaseStrategy(
                 parameters,
                 credentials: credentials,
                 session: session,
                 recycling: recycling,
+                gates: Self.gates(gate, queue?.budget),
                 configuration: configuration
             ),
+            gate: gate,
             configuration: configuration,
             recycling: recycling,
             queue: queue,
@@ -134,13 +140,24 @@ public final class DatabasePool: Sendable {
         logger: Logger? = nil,
         getConnection: @escaping @Sendable () async throws -> DatabaseConnection
     ) throws {
+        let gate = SessionGate(limit: configuration.burstLimit ?? configuration.maximumSize)
         try self.init(
-            strategy: DatabaseStrategy(getConnection, recycling: recycling, configuration: configuration),
+            strategy: DatabaseStrategy(
+                getConnection,
+                recycling: recycling,
+                gates: Self.gates(gate, queue?.budget),
+                configuration: configuration
+            ),
+            gate: gate,
             configuration: configuration,
             recycling: recycling,
             queue: queue,
             log: logger.map { PoolLog($0, name: queue?.name ?? configuration.name) }
         )
+    }
+
+    private static func gates(_ own: SessionGate, _ budget: ConnectionBudget?) -> [SessionGate] {
+        budget.map { [own, SessionGate.shared(by: $0)] } ?? [own]
     }
 
     // MARK: - Use
@@ -248,6 +265,7 @@ public final class DatabasePool: Sendable {
     /// - Throws: ``PoolError/Code/invalidConfiguration`` for a size below 1 or above the burst limit.
     public func resize(maximumSize: Int, burstLimit: Int? = nil) throws(PoolError) {
         try pool.resize(maximumSize: maximumSize, burstLimit: burstLimit)
+        gate.setLimit(burstLimit ?? maximumSize)
     }
 
     /// Replaces all connections: idle ones are closed now, leased ones when they come back.

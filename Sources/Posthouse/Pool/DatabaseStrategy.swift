@@ -11,6 +11,7 @@ struct DatabaseStrategy: ConnectionStrategy {
     private let connectTimeout: Duration
     private let workTimeout: Duration
     private let recycling: RecyclingMethod
+    private let gates: [SessionGate]
 
     /// Connects as the parameters say.
     init(
@@ -18,6 +19,7 @@ struct DatabaseStrategy: ConnectionStrategy {
         credentials: DatabaseCredentials.Provider?,
         session: SessionOptions,
         recycling: RecyclingMethod,
+        gates: [SessionGate],
         configuration: PoolConfiguration
     ) throws(ReactorError) {
         let search = ServerSearch(
@@ -26,31 +28,37 @@ struct DatabaseStrategy: ConnectionStrategy {
             options: session,
             loops: try EventLoopGroup.shared
         )
-        self.init(recycling, configuration) { try await search.connect(until: $0) }
+        self.init(recycling, gates, configuration) { try await search.connect(until: $0) }
     }
 
     /// Has somebody else connect.
     init(
         _ getConnection: @escaping @Sendable () async throws -> DatabaseConnection,
         recycling: RecyclingMethod,
+        gates: [SessionGate],
         configuration: PoolConfiguration
     ) {
-        self.init(recycling, configuration) { _ in try await getConnection() }
+        self.init(recycling, gates, configuration) { _ in try await getConnection() }
     }
 
     private init(
         _ recycling: RecyclingMethod,
+        _ gates: [SessionGate],
         _ configuration: PoolConfiguration,
         connect: @escaping @Sendable (ContinuousClock.Instant) async throws -> DatabaseConnection
     ) {
         self.connect = connect
         self.recycling = recycling
+        self.gates = gates
         connectTimeout = configuration.connectTimeout
         workTimeout = configuration.workTimeout
     }
 
     func create(slot: PoolSlot) async throws -> DatabaseConnection {
-        let connection = try await connect(.now + PoolConfiguration.driverTimeout(within: connectTimeout))
+        let deadline = ContinuousClock.now + PoolConfiguration.driverTimeout(within: connectTimeout)
+        let connection = try await DatabaseConnection.opened(through: gates, until: deadline) {
+            try await connect(deadline)
+        }
         let keeper = IdleKeeper { connection in slot.withIdleClaim { connection.idleVerdict() } }
         guard connection.keep(in: keeper) else {
             // Not closed: it is somebody else's.

@@ -97,6 +97,7 @@ public final class PersonalDatabasePool: Sendable {
                 credentials: credentials,
                 session: session,
                 recycling: .fast,
+                gates: [],
                 configuration: configuration
             ),
             configuration: configuration,
@@ -128,7 +129,7 @@ public final class PersonalDatabasePool: Sendable {
         getConnection: @escaping @Sendable () async throws -> DatabaseConnection
     ) throws {
         try self.init(
-            strategy: DatabaseStrategy(getConnection, recycling: .fast, configuration: configuration),
+            strategy: DatabaseStrategy(getConnection, recycling: .fast, gates: [], configuration: configuration),
             configuration: configuration,
             lingering: lingering,
             log: logger.map { PoolLog($0, name: configuration.name) }

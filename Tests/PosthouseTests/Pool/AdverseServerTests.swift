@@ -120,8 +120,7 @@ extension RealServers {
             await patient.close()
         }
 
-        @Test(.disabled("sessions that were closed linger on the server"))
-        func theServerNeverSeesMoreSessionsThanTheHardLimit() async throws {
+        @Test func theServerNeverSeesMoreSessionsThanTheHardLimit() async throws {
             let node = try await Self.node()
             let pool = try await Self.pool(PoolConfiguration(maximumSize: 2, burstLimit: 4))
             let census = try await SessionCensus(of: "usename = 'app'", on: node)
@@ -178,6 +177,27 @@ extension RealServers {
             #expect(connecting.withLock { $0.most } <= 2)
             try await pool.servesAtOnce(8)
             await pool.close()
+        }
+
+        @Test func aServerThatAllowsNotOneMoreNeverHasToRefuse() async throws {
+            let node = try await Self.node()
+            try await node.query("ALTER ROLE app CONNECTION LIMIT 3")
+            let pool = try await Self.pool(PoolConfiguration(maximumSize: 3))
+            let callers = Callers(6) { round in
+                if round.isMultiple(of: 4) { pool.expire() }
+                if round.isMultiple(of: 3) {
+                    try await pool.withConnection { db in
+                        await #expect(throws: DatabaseError.self) { try await db.execute("COPY (SELECT 1) TO STDOUT") }
+                    }
+                } else {
+                    try await pool.execute("SELECT 1")
+                }
+            }
+            try await callers.serve(300)
+            await callers.stop()
+            #expect(callers.failed == 0)
+            await pool.close()
+            try await node.query("ALTER ROLE app CONNECTION LIMIT -1")
         }
 
         @Test func poolsAndAClusterTogetherStayWithinTheirBudget() async throws {
