@@ -29,7 +29,9 @@ final class SessionGate: Sendable {
     /// A session is to be opened. Waits for one that has to end first, if the server is quick about it; one that runs a
     /// statement which nobody waits for any more may take its time, and is not waited for any longer.
     func enter(until deadline: ContinuousClock.Instant) async {
-        let end = min(deadline, .now + FarEnds.patience)
+        let now = ContinuousClock.now
+        // Not all of the time that there is: the session is to be opened yet.
+        let end = now + min(FarEnds.patience, max(.zero, deadline - now) / 2)
         while !enter(orNot: !Task.isCancelled && .now < end) {
             try? await Task.sleep(for: FarEnds.interval)
         }

@@ -17,6 +17,10 @@ import Synchronization
 /// connection that comes back in a transaction is rolled back before it is lent again; one in a COPY or with a statement
 /// running is closed, as is one whose server hangs up while it is idle. What else of a session its next user may find is up to
 /// the ``RecyclingMethod``.
+///
+/// A session that was closed here ends a little later on the server. At the limit the next one is opened only then, or after a
+/// second, so that the server never sees more than the hard limit, unless it goes on for longer than that with a statement that
+/// nobody waits for any more: that is up to its `client_connection_check_interval`.
 public final class DatabasePool: Sendable {
     private let pool: ConnectionPool<DatabaseStrategy>
     private let gate: SessionGate
