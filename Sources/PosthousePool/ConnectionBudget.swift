@@ -16,7 +16,13 @@ public final class ConnectionBudget: Sendable {
 
     private struct State {
         var ledger: BudgetLedger
+        /// Those that hold or want something. Their connections keep them that long, too.
         var cores: [Int: PoolCore] = [:]
+        /// What has not been told yet, in the order in which it was decided.
+        var orders: [BudgetLedger.Order] = []
+        /// Somebody tells them.
+        var isTelling = false
+        var nextParty = 0
     }
 
     private let state: Guarded<State>
@@ -36,44 +42,71 @@ public final class ConnectionBudget: Sendable {
     /// How many pools wait for a place.
     public var waitingPools: Int { state.withLock { $0.ledger.asking } }
 
-    // The core is known from its first request until it holds nothing and asks for nothing. Its connections keep it that
-    // long, too.
-
-    func ask(_ core: PoolCore) {
-        tell(of: core) { ledger, party in ledger.ask(party) }
+    func enter() -> Int {
+        state.withLock { state in
+            state.nextParty += 1
+            return state.nextParty
+        }
     }
 
-    func withdraw(_ core: PoolCore) {
-        tell(of: core) { ledger, party in ledger.withdraw(party) }
+    func wish(_ wish: PlaceWish, number: UInt64, of core: PoolCore) {
+        tell(core) { ledger, party in ledger.wish(party, wish, number: number) }
     }
 
     func giveBack(_ count: Int, _ core: PoolCore) {
-        tell(of: core) { ledger, party in ledger.giveBack(party, count) }
+        tell(core) { ledger, party in ledger.giveBack(party, count) }
+    }
+
+    func leave(_ party: Int) {
+        state.withLock { state in
+            state.cores[party] = nil
+            state.orders += state.ledger.forget(party)
+        }
+        deliver()
     }
 }
 
 extension ConnectionBudget {
-    /// The ledger is told under the lock, and the pools what follows outside it: a pool that is told something may tell the
-    /// budget something in turn.
-    private func tell(
-        of core: PoolCore,
-        _ event: (inout BudgetLedger, _ party: Int) -> [BudgetLedger.Order]
-    ) {
-        let party = core.partyNumber
-        let (orders, cores, asking) = state.withLock { state in
+    private func tell(_ core: PoolCore, _ event: (inout BudgetLedger, _ party: Int) -> [BudgetLedger.Order]) {
+        guard let party = core.party else { return }
+        state.withLock { state in
+            state.orders += event(&state.ledger, party)
             state.cores[party] = core
-            let orders = event(&state.ledger, party)
-            let cores = state.cores
-            state.cores = cores.filter { state.ledger.parties[$0.key] != nil }
-            return (orders, cores, state.ledger.asking)
         }
-        var need = asking
-        for order in orders {
-            switch order {
-            case .grant(let party): cores[party]?.permitGranted()
-            case .press(let party, let pressure, let number):
-                need -= cores[party]?.press(pressure, number: number, need: need) ?? 0
+        deliver()
+    }
+
+    /// Tells the pools what follows, outside the lock: a pool that is told something may tell the budget something in turn.
+    /// That comes behind what is there, and whoever is telling goes on with it; so they are told in the order in which it was
+    /// decided, by one thread at a time.
+    private func deliver() {
+        while true {
+            let next: (order: BudgetLedger.Order, core: PoolCore?, need: Int)? = state.withLock { state in
+                // The one who tells, further up this stack or on another thread, sees to the rest.
+                if state.isTelling { return nil }
+                guard !state.orders.isEmpty else {
+                    state.cores = state.cores.filter { state.ledger.parties[$0.key]?.isInvolved ?? false }
+                    return nil
+                }
+                state.isTelling = true
+                let order = state.orders.removeFirst()
+                return (order, state.cores[order.party], state.ledger.asking)
             }
+            guard let next else { return }
+            switch next.order {
+            case .grant: next.core?.permitGranted()
+            case .press(_, let pressure, let number):
+                next.core?.press(pressure, number: number, need: next.need)
+            }
+            state.withLock { $0.isTelling = false }
+        }
+    }
+}
+
+extension BudgetLedger.Order {
+    fileprivate var party: Int {
+        switch self {
+        case .grant(let party), .press(let party, _, _): party
         }
     }
 }

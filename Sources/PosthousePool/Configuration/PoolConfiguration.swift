@@ -227,6 +227,9 @@ public struct PoolGroupConfiguration: Sendable {
     /// connection is chosen without asking). Default `nil`: random.
     public var seed: UInt64?
 
+    /// Whether idle connections are leased without the lock where that is possible. The tests say no, to compare.
+    var laysIdleOpen = true
+
     /// A configuration; every part has a default.
     public init(
         name: String = "pool",

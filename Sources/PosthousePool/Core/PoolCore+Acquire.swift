@@ -87,8 +87,16 @@ extension PoolCore {
     @usableFromInline
     nonisolated(nonsending) func wait(
         for request: AcquireRequest,
+        found: Grant?
+    ) async throws(PoolError) -> Grant {
+        try await wait(for: request, found: found, ticket: nil)
+    }
+
+    nonisolated(nonsending) func wait(
+        for request: AcquireRequest,
         found first: Grant? = nil,
-        ticket firstTicket: UInt64? = nil
+        ticket firstTicket: WaitQueue.Ticket?,
+        rejecting dead: Reject? = nil
     ) async throws(PoolError) -> Grant {
         let began = now
         let deadline = request.moment ?? began + configuration.acquireTimeout
@@ -96,7 +104,7 @@ extension PoolCore {
         // step in which that connection makes room for another.
         var ticket = firstTicket
         var found = first
-        var reject = first.flatMap { look(at: $0) }
+        var reject = dead ?? first.flatMap { look(at: $0) }
         while true {
             if found == nil {
                 if Task.isCancelled {

@@ -18,7 +18,10 @@ extension PoolCore {
     {
         let room = state.withLock { state in
             state.machine.members.indices.reduce(0) { room, index in
-                request.member.map { $0.index == index } ?? true ? room + state.machine.members[index].hardLimit : room
+                guard request.member.map({ $0.index == index }) ?? true else { return room }
+                // Limits may be as large as they like.
+                let (sum, isTooLarge) = room.addingReportingOverflow(state.machine.members[index].hardLimit)
+                return isTooLarge ? .max : sum
             }
         }
         guard (1...max(1, room)).contains(count) else {
@@ -38,7 +41,27 @@ extension PoolCore {
             await leave(entries.dropFirst(grants.count))
             throw error
         }
+        // Those that came first have been waiting for the others.
+        for index in grants.indices {
+            guard let reject = look(at: grants[index]) else { continue }
+            grants[index] = try await replace(reject, entries[index].ticket, in: grants, at: index, request)
+        }
         return grants
+    }
+
+    private nonisolated(nonsending) func replace(
+        _ reject: Reject,
+        _ ticket: WaitQueue.Ticket,
+        in grants: [Grant],
+        at index: Int,
+        _ request: AcquireRequest
+    ) async throws(PoolError) -> Grant {
+        do {
+            return try await wait(for: request, ticket: ticket, rejecting: reject)
+        } catch {
+            for (position, grant) in grants.enumerated() where position != index { grant.giveBackReporting() }
+            throw error
+        }
     }
 
     nonisolated(nonsending) func warmUp(deadline: Moment?) async throws(PoolError) {
@@ -66,7 +89,7 @@ extension PoolCore {
         let now = now
         let (entries, refusal): ([Entry], Outcome.Refusal?) = step { state, actions in
             var entries: [Entry] = []
-            for index in 0..<count {
+            for _ in 0..<count {
                 let ticket = state.machine.queue.drawTicket()
                 let promise = Promise<Outcome>()
                 let entered = state.enter(
@@ -74,7 +97,7 @@ extension PoolCore {
                     deadline: request.moment ?? now,
                     ticket: ticket,
                     // As for a limit of requests that wait, all of them are one.
-                    isReturning: index > 0,
+                    isReturning: entries.contains { if case .waiting = $0.entered { true } else { false } },
                     promise,
                     now: now,
                     &actions
@@ -84,6 +107,8 @@ extension PoolCore {
                     return ([], refusal)
                 }
                 entries.append(Entry(ticket: ticket, promise: promise, entered: entered))
+                // Its deadline has passed: all of them fail. Its place in the queue is free only after this step.
+                if case .waiting(let id) = entered, !state.machine.queue.contains(id) { break }
             }
             return (entries, nil)
         }

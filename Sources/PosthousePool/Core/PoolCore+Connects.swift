@@ -6,7 +6,7 @@ import PosthouseBase
 // them, and of high priority, because requests of any priority wait for them.
 
 extension PoolCore {
-    func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence, _ terms: SlotTerms) {
+    func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence, _ terms: SlotTerms, _ work: Work) {
         let slot = PoolSlot(id: id, fence: fence, terms: terms, core: self)
         let task = Task.detached(priority: .high) { [self] in
             let began = now
@@ -17,13 +17,7 @@ extension PoolCore {
                 connectFailed(slot, error, after: now - began)
             }
         }
-        // If it has ended, or is not wanted any more, nobody will ask for it.
-        let isWanted = state.withLock { state in
-            guard state.machine.holds(id, .connecting) else { return false }
-            state.members[id.member][id].work = task
-            return true
-        }
-        if !isWanted { task.cancel() }
+        work.begin(task)
     }
 
     private enum Arrival { case welcome, late, unknown }
@@ -96,6 +90,20 @@ extension PoolCore {
             return state.alarm
         }
         obsolete?.cancel()
+    }
+
+    /// Returns whether that time has come; if not, the task was cancelled.
+    nonisolated(nonsending) func sleep(until end: Moment) async -> Bool {
+        while true {
+            let step = min(end, now + Self.longestSleep)
+            do {
+                try await time.sleep(until: step.instant)
+            } catch {
+                if Task.isCancelled { return false }
+                guard (try? await SystemTime().sleep(until: step.instant)) != nil else { return false }
+            }
+            if step == end { return true }
+        }
     }
 
     private func ring(_ number: Int) {

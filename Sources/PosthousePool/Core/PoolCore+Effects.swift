@@ -24,18 +24,18 @@ enum Outcome: Sendable {
 /// What is to be done outside the lock.
 enum Effect: Sendable {
     case decide(Promise<Outcome>, Outcome)
-    case connect(SlotID, any SlotOpener, MemberFence, SlotTerms)
-    case tend(Occupant, Tending)
+    case connect(SlotID, any SlotOpener, MemberFence, SlotTerms, Work)
+    case tend(Occupant, Tending, Work)
     case leaked(LeaseReport)
     case broken(PoolMember)
     case repaired(PoolMember)
     case cancel(Task<Void, Never>)
+    case cancelWork(Work)
     case close(Occupant, CloseReason, dropping: Bool)
     case interrupt(Occupant, InterruptReason)
     case wake(Moment, alarm: Int)
     case finishClose([Promise<Int>], stillLeased: Int)
-    case askPlace
-    case withdrawAsk
+    case wishPlace(PlaceWish, number: UInt64)
     case returnPlaces(Int)
     case burstStarted(PoolMember)
     case burstStopped(PoolMember)
@@ -71,11 +71,11 @@ extension PoolCore.State {
             effects.append(.decide(leave(waiter), .refused(told(refusal))))
         case .connect(let id):
             let member = members[id.member]
-            effects.append(.connect(id, member.opener, member.fence, member.terms))
+            effects.append(.connect(id, member.opener, member.fence, member.terms, planWork(id)))
         case .abandonConnect(let id, _):
             cancelWork(id, &effects)
         case .tend(let id, let tending):
-            effects.append(.tend(occupant(id), tending))
+            effects.append(.tend(occupant(id), tending, planWork(id)))
         case .cancelTending(let id, let isLate):
             cancelWork(id, &effects)
             if isLate { effects += interrupt(id, .unresponsive) }
@@ -108,8 +108,7 @@ extension PoolCore.State {
         case .finishClose(let stillLeased):
             effects.append(.finishClose(closers, stillLeased: stillLeased))
             closers = []
-        case .askPlace: effects.append(.askPlace)
-        case .withdrawAsk: effects.append(.withdrawAsk)
+        case .wishPlace(let wish, let number): effects.append(.wishPlace(wish, number: number))
         case .returnPlaces(let count): effects.append(.returnPlaces(count))
         case .burstStarted(let member):
             effects.append(.burstStarted(members[member].identity))
@@ -120,10 +119,16 @@ extension PoolCore.State {
         }
     }
 
+    private mutating func planWork(_ id: SlotID) -> Work {
+        let work = Work()
+        members[id.member][id].work = work
+        return work
+    }
+
     private mutating func cancelWork(_ id: SlotID, _ effects: inout [Effect]) {
         guard let work = members[id.member][id].work else { return }
         members[id.member][id].work = nil
-        effects.append(.cancel(work))
+        effects.append(.cancelWork(work))
     }
 
     /// Has the connection's work fail. It is not closed until that was said.
@@ -195,12 +200,13 @@ extension PoolCore {
         for effect in effects {
             switch effect {
             case .decide(let promise, let outcome): promise.keep(outcome)
-            case .connect(let id, let opener, let fence, let terms): connect(id, opener, fence, terms)
-            case .tend(let occupant, let tending): tend(occupant, tending)
+            case .connect(let id, let opener, let fence, let terms, let work): connect(id, opener, fence, terms, work)
+            case .tend(let occupant, let tending, let work): tend(occupant, tending, work)
             case .leaked(let report): observer?.leaked(report)
             case .broken(let member): observer?.becameUnavailable(member)
             case .repaired(let member): observer?.becameAvailable(member)
             case .cancel(let task): task.cancel()
+            case .cancelWork(let work): work.cancel()
             case .close(let occupant, let reason, let dropping):
                 guard let error = close(occupant, reason, dropping: dropping) else { continue }
                 if occupant === leaver { leaverError = error } else { report(error, of: occupant.slot) }
@@ -208,8 +214,7 @@ extension PoolCore {
             case .wake(let time, let alarm): setAlarm(alarm, at: time)
             case .finishClose(let closers, let stillLeased):
                 for closer in closers { closer.keep(stillLeased) }
-            case .askPlace: configuration.budget?.ask(self)
-            case .withdrawAsk: configuration.budget?.withdraw(self)
+            case .wishPlace(let wish, let number): configuration.budget?.wish(wish, number: number, of: self)
             case .returnPlaces(let count): configuration.budget?.giveBack(count, self)
             case .burstStarted(let member): observer?.burstStarted(member)
             case .burstStopped(let member): observer?.burstStopped(member)
@@ -235,6 +240,8 @@ extension PoolCore {
         let id = occupant.slot.id
         let effects = state.withLock { state in
             var effects: [Effect] = []
+            // If it was detached meanwhile, the place may be another one's.
+            guard state.members[id.member][id].occupant === occupant else { return effects }
             state.members[id.member][id].interrupts -= 1
             if state.members[id.member][id].interrupts == 0,
                 let (reason, dropping) = state.members[id.member][id].closeAfterInterrupts

@@ -25,7 +25,7 @@ extension PoolCore {
     }
 
     func noteEnd(of slot: PoolSlot) {
-        guard measuresUses, let began = slot.notes?.current.beganAt else { return }
+        guard let began = slot.notes?.end(), measuresUses else { return }
         observer?.used(member(of: slot), for: now - began)
     }
 

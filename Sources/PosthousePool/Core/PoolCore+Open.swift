@@ -9,6 +9,10 @@ extension PoolCore.State {
     mutating func withdrawIdle() {
         for index in members.indices where members[index].liesOpen {
             members[index].liesOpen = false
+            // One that was given back and taken again shows only here. Few members are about to open more at a time.
+            if machine.members[index].ramp != Member.rampStart, endedLeases(index) != members[index].endedAtOpening {
+                machine.members[index].ramp = Member.rampStart
+            }
             open.withMember(index) { lane in
                 lane.withdraw { word, idle in machine.catchUp(index, word: word, open: idle) }
             }
@@ -20,8 +24,9 @@ extension PoolCore.State {
         open.noteServed(machine.served)
         for index in members.indices {
             open.withMember(index) { $0.note(machine.members[index].services) }
-            guard machine.isCalm(index) else { continue }
+            guard laysIdleOpen, machine.isCalm(index) else { continue }
             members[index].liesOpen = true
+            if machine.members[index].ramp != Member.rampStart { members[index].endedAtOpening = endedLeases(index) }
             open.withMember(index) { lane in
                 lane.open(machine.members[index]) { machine.tables[index].idle.word($0) }
             }

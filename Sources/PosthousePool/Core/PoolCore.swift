@@ -8,7 +8,7 @@ import PosthouseBase
 /// effects: values that carry the very connections, promises and tasks they are about. Effects run outside the lock and look
 /// nothing up, so effects of different steps may run in any order, on any threads. Two need more:
 /// - a connection is not closed while an interrupt of it runs: the close waits (`Place.closeAfterInterrupts`);
-/// - a task that is stored after it began may find that it is not wanted any more; whoever stores it cancels it then.
+/// - a task may be cancelled before it is there (`Work`).
 ///
 /// Between the steps the idle connections of members about which nothing is to be decided lie open (`OpenIdle`): they are
 /// leased and given back with a swap each, and the machine hears of it at the next step.
@@ -17,6 +17,7 @@ final class PoolCore: Sendable {
     struct State {
         var machine: Machine
         let open: OpenRoster
+        let laysIdleOpen: Bool
         var members: [MemberShell] = []
         /// The requests in the machine's queue, at the same indexes.
         var waiters: [Promise<Outcome>?] = []
@@ -33,6 +34,8 @@ final class PoolCore: Sendable {
     let time: any TimeSource
     let observer: (any PoolObserver)?
     let measuresUses: Bool
+    /// Its number in the budget, if there is one.
+    let party: Int?
     let state: Guarded<State>
     let open = OpenRoster()
 
@@ -40,6 +43,7 @@ final class PoolCore: Sendable {
         self.configuration = configuration
         self.time = time
         self.observer = observer
+        self.party = configuration.budget?.enter()
         self.measuresUses = observer?.wantsUses ?? false
         let machine = Machine(
             policy: configuration.connectFailurePolicy,
@@ -49,11 +53,12 @@ final class PoolCore: Sendable {
             hasBudget: configuration.budget != nil,
             seed: configuration.seed ?? .random(in: 0 ... .max)
         )
-        self.state = Guarded(State(machine: machine, open: open))
+        self.state = Guarded(State(machine: machine, open: open, laysIdleOpen: configuration.laysIdleOpen))
     }
 
     deinit {
         state.withLock { $0.alarm }?.cancel()
+        if let party { configuration.budget?.leave(party) }
     }
 
     var now: Moment { Moment(time.now) }
@@ -92,6 +97,8 @@ struct MemberShell {
     var lastErrorAt: Moment?
     /// Whether its idle connections lie open.
     var liesOpen = false
+    /// How many leases had ended when they were laid open.
+    var endedAtOpening: UInt64 = 0
     /// How many leases of connections ended that are closed by now.
     var endedLeases: UInt64 = 0
     /// At the indexes of the machine's slots.
@@ -101,8 +108,8 @@ struct MemberShell {
     struct Place {
         /// There from the moment that the machine hears of the connection until it is closed.
         var occupant: Occupant?
-        /// The task that opens or tends it, as long as somebody may want to cancel that.
-        var work: Task<Void, Never>?
+        /// What opens or tends it, as long as somebody may want to cancel that.
+        var work: Work?
         /// Its lease was reported as leaked.
         var leak: Leak?
         /// How many interrupts of it are running.
@@ -187,16 +194,13 @@ extension PoolCore {
 
     // MARK: What the budget says
 
-    /// A number that no other core has.
-    var partyNumber: Int { Int(bitPattern: Unmanaged.passUnretained(self).toOpaque()) }
-
     func permitGranted() {
         let now = now
         step { $0.machine.permitGranted(now: now, &$1) }
     }
 
-    func press(_ pressure: Int?, number: UInt64, need: Int) -> Int {
-        step { $0.machine.press(pressure, number: number, need: need, &$1) }
+    func press(_ pressure: Int?, number: UInt64, need: Int) {
+        step { _ = $0.machine.press(pressure, number: number, need: need, &$1) }
     }
 
     func expire(_ member: MemberID) {

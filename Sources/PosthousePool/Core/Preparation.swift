@@ -70,25 +70,27 @@ extension PoolCore {
         guard slot.needsPreparation.load(ordering: .relaxed) else { return .ready }
         let preparation = Preparation()
         let occupant = grant.occupant.takeUnretainedValue()
+        let watch = Work()
         let work = Task.detached(priority: .high) { [self] in
             await doWork(on: occupant, of: grant, preparation)
+            watch.cancel()
         }
         let tooLong = now + state.withLock { $0.machine.members[slot.id.member].rules.workTimeout }
-        let watch = Task.detached(priority: .high) { [self] in
+        let watcher = Task.detached(priority: .high) { [self] in
             if deadline < tooLong {
-                try await time.sleep(until: deadline.instant)
+                guard await sleep(until: deadline) else { return }
                 preparation.decision.keep(.timedOut)
             }
-            try await time.sleep(until: tooLong.instant)
+            guard await sleep(until: tooLong) else { return }
             interruptWork(on: occupant, preparation)
             work.cancel()
         }
+        watch.begin(watcher)
         let decision = await withTaskCancellationHandler {
             await preparation.decision.value()
         } onCancel: {
             _ = preparation.decision.keep(.cancelled)
         }
-        if case .verdict = decision { watch.cancel() }
         return settle(decision, grant)
     }
 
@@ -147,7 +149,7 @@ extension PoolCore {
     /// A connection that is leased, and not fit to be handed out: nobody holds it any more, and the pool is to be told.
     private func unfit(_ grant: Grant) -> Reject {
         _ = grant.slot.endLease(expected: grant.epoch)
-        return Reject(id: grant.slot.id, condition: .closed, isFirstUse: grant.epoch == 0)
+        return Reject(id: grant.slot.id, condition: .unfit, isFirstUse: grant.epoch == 0)
     }
 
     private func discard(_ grant: Grant) {

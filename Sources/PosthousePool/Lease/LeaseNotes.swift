@@ -17,7 +17,8 @@ struct SlotTerms: Sendable {
 @usableFromInline
 final class LeaseNotes: Sendable {
     struct Note {
-        var beganAt = Moment.zero
+        /// nil while nobody has the connection; who was granted one and never got it has not.
+        var beganAt: Moment?
         var taskName: String?
     }
 
@@ -25,6 +26,14 @@ final class LeaseNotes: Sendable {
 
     func begin(at now: Moment, task: String?) {
         note.withLock { $0 = Note(beganAt: now, taskName: task) }
+    }
+
+    /// Returns when the lease began that ends now.
+    func end() -> Moment? {
+        note.withLock { note in
+            defer { note.beganAt = nil }
+            return note.beganAt
+        }
     }
 
     var current: Note { note.withLock { $0 } }

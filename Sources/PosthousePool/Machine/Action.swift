@@ -50,10 +50,8 @@ enum Action: Equatable {
     /// Requests for the member are (not) refused at once from now on.
     case broken(Int)
     case repaired(Int)
-    /// Ask the budget for one place more; report `permitGranted`.
-    case askPlace
-    /// No place is needed any more.
-    case withdrawAsk
+    /// Tell the budget whether a place is wanted; report `permitGranted`.
+    case wishPlace(PlaceWish, number: UInt64)
     /// So many places are free for others.
     case returnPlaces(Int)
     case burstStarted(Int)
@@ -90,6 +88,8 @@ enum Condition: Equatable {
     case soiled
     /// Not to be handed out; still to be closed.
     case closed
+    /// The same, and not because the strategy said that it is closed: it was found out by work on it, or a hook said so.
+    case unfit
     /// Not even to be closed.
     case invalid(isCancellation: Bool)
 }

@@ -16,7 +16,7 @@ extension Machine {
     }
 
     mutating func permitGranted(now: Moment, _ actions: inout [Action]) {
-        budget?.isAsking = nil
+        budget?.wish = nil
         budget?.credits += 1
         plan(now: now, &actions)
     }
@@ -56,10 +56,11 @@ extension Machine {
     mutating func balanceBudget(_ actions: inout [Action]) {
         guard let share = budget else { return }
         if share.credits > 0 { returnCredits(&actions) }
-        let wants = wantsPlace
-        guard wants != share.isAsking else { return }
-        budget?.isAsking = wants
-        actions.append(wants ? .askPlace : .withdrawAsk)
+        let wish = placeWish
+        guard wish != share.wish else { return }
+        budget?.wish = wish
+        budget?.wishNumber += 1
+        actions.append(.wishPlace(wish, number: share.wishNumber + 1))
     }
 
     private mutating func returnCredits(_ actions: inout [Action]) {
@@ -68,24 +69,16 @@ extension Machine {
         actions.append(.returnPlaces(credits))
     }
 
-    private var wantsPlace: Bool {
-        if isClosing { return false }
-        // Whoever waits comes before whoever wants to have some in store.
-        let isPressed = budget?.pressure != nil
+    private var placeWish: PlaceWish {
+        if isClosing { return .none }
+        var wish = PlaceWish.none
         for member in members.indices where members[member].canOpen && !members[member].services.isEmpty {
-            if !isPressed, members[member].upkeepAt == nil, members[member].isBelowMinimum { return true }
-            let waits = queue.lines.contains { line in
-                line.count > 0 && serves(member, line.demand) && hasUncovered(line)
+            let waits = queue.lines.indices.contains { line in
+                serves(member, queue.lines[line].demand) && queue.hasUncovered(line)
             }
-            if waits { return true }
+            if waits || needsTry(member) { return .urgent }
+            if members[member].upkeepAt == nil, members[member].isBelowMinimum { wish = .upkeep }
         }
-        return false
-    }
-
-    /// Whether somebody in the line counts on no connect. Those that do are few.
-    private func hasUncovered(_ line: WaitQueue.Line) -> Bool {
-        var candidate = line.head
-        while let index = candidate, queue[index].connect != nil { candidate = queue[index].next }
-        return candidate != nil
+        return wish
     }
 }

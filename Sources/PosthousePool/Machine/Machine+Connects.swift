@@ -49,7 +49,7 @@ extension Machine {
             let isAskedFor = tables[id.member][id.index].isAskedFor
             let waiter = endConnect(id)
             vacate(id, &actions)
-            connectDisappointed(id, waiter: isAskedFor ? waiter : nil, now: now, &actions)
+            connectDisappointed(id, waiter: waiter, isAskedFor: isAskedFor, now: now, &actions)
         } else {
             return
         }
@@ -66,26 +66,26 @@ extension Machine {
         tables[id.member][id.index].deadline = writtenOffAt
         actions.append(.abandonConnect(id, timedOut: timedOut))
         arm(writtenOffAt, &actions)
-        if timedOut { connectDisappointed(id, waiter: isAskedFor ? waiter : nil, now: now, &actions) }
+        if timedOut { connectDisappointed(id, waiter: waiter, isAskedFor: isAskedFor, now: now, &actions) }
     }
 
     /// What a failed connect means: to the member, or to the request that asked for it.
     private mutating func connectDisappointed(
         _ id: SlotID,
         waiter: WaiterID?,
+        isAskedFor: Bool,
         now: Moment,
         _ actions: inout [Action]
     ) {
         noteFailure(id.member, now: now, &actions)
         if policy == .keepWaiting {
             backOff(id.member, now: now, &actions)
-            if let waiter, queue.contains(waiter), queue[waiter.index].failsFast {
-                refuse(waiter.index, .connectFailed(id), &actions)
-            }
-        } else if let waiter, queue.contains(waiter) {
-            refuse(waiter.index, .connectFailed(id), &actions)
-        } else {
+        } else if !isAskedFor {
             pauseUpkeep(id.member, now: now, &actions)
+        }
+        guard let waiter, queue.contains(waiter) else { return }
+        if queue[waiter.index].failsFast || policy != .keepWaiting && isAskedFor {
+            refuse(waiter.index, .connectFailed(id), &actions)
         }
     }
 
@@ -143,7 +143,10 @@ extension Machine {
         while !queue.isEmpty, let index = firstUncovered() {
             cover(queue.id(at: index), now: now, &actions)
         }
-        for member in members.indices { keepUp(member, now: now, &actions) }
+        for member in members.indices {
+            keepUp(member, now: now, &actions)
+            if needsTry(member), mayConnect(member) { connect(member, for: nil, now: now, &actions) }
+        }
     }
 
     /// Opens what is missing of the member's minimum.
@@ -188,6 +191,7 @@ extension Machine {
             guard let connect = spareConnect(member) else { continue }
             tables[member][connect.index].waiter = id
             queue[id.index].connect = connect
+            queue.restoreDeadline(id.index)
             return
         }
         var best: Int?
@@ -206,8 +210,8 @@ extension Machine {
     mutating func openAhead(_ member: Int, now: Moment, _ actions: inout [Action]) {
         keepUp(member, now: now, &actions)
         let value = members[member]
-        guard !isClosing, mayConnectAhead(member), value.connecting == 0, value.live < value.softLimit,
-            !value.services.isEmpty
+        guard !isClosing, mayConnectAhead(member), value.upkeepAt == nil, value.connecting == 0,
+            value.live < value.softLimit, !value.services.isEmpty
         else { return }
         connect(member, for: nil, now: now, &actions)
     }
@@ -220,10 +224,14 @@ extension Machine {
         let deadline = now + members[member].rules.connectTimeout
         move(id, to: .connecting)
         tables[member][id.index].generation = members[member].generation
+        tables[member][id.index].maximumUses = members[member].rules.maximumUses
         tables[member][id.index].deadline = deadline
         tables[member][id.index].waiter = waiter
         tables[member][id.index].isAskedFor = waiter != nil
-        if let waiter { queue[waiter.index].connect = id }
+        if let waiter {
+            queue[waiter.index].connect = id
+            queue.restoreDeadline(waiter.index)
+        }
         actions.append(.connect(id))
         if !members[member].isBursting, members[member].sockets > members[member].softLimit {
             members[member].isBursting = true

@@ -18,6 +18,10 @@ extension Machine {
         members[member].wasFenced = true
         renew(member, &actions)
         interruptLeased(member, .fenced, &actions)
+        for index in tables[member].slots.indices where tables[member].slots[index].state == .tended {
+            actions.append(.cancelTending(slotID(member, index), isLate: false))
+            actions.append(.interrupt(slotID(member, index), .fenced))
+        }
         servicesChanged(now: now, &actions)
     }
 
@@ -146,6 +150,7 @@ extension Machine {
         served = members.reduce(into: []) { $0.formUnion($1.services) }
         recheckCover()
         serveFromIdle(&actions)
+        refuseHopeless(&actions)
         plan(now: now, &actions)
     }
 

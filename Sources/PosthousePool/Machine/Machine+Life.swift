@@ -103,7 +103,7 @@ extension Machine {
 
     /// One at a time, the one that has rested the longest: those that wait for a connection find the others.
     private mutating func keepOneAlive(_ member: Int, now: Moment, _ actions: inout [Action]) {
-        guard !isClosing, let interval = members[member].rules.keepAliveInterval, members[member].tended == 0
+        guard !isClosing, let interval = members[member].rules.keepAliveInterval, members[member].keptAlive == nil
         else { return }
         var longest: (index: Int, since: Moment)?
         for index in tables[member].slots.indices {
@@ -118,6 +118,7 @@ extension Machine {
         let id = slotID(member, longest.index)
         let deadline = now + members[member].rules.workTimeout
         tend(id, .keepAlive, &actions)
+        members[member].keptAlive = id.index
         tables[member][id.index].deadline = deadline
         arm(deadline, &actions)
     }
@@ -137,14 +138,23 @@ extension Machine {
 
     /// The work on the connection is over.
     ///
-    /// - Parameter isFit: Whether it went well.
-    mutating func tended(_ id: SlotID, _ tending: Tending, isFit: Bool, now: Moment, _ actions: inout [Action]) {
+    /// - Parameter condition: How that left it.
+    mutating func tended(_ id: SlotID, _ condition: Condition, now: Moment, _ actions: inout [Action]) {
         guard holds(id, .tended) else { return }
         tables[id.member][id.index].deadline = nil
         tables[id.member][id.index].checkedAt = now
-        if !isFit { note(id, .unfit) }
-        settle(id, &actions)
-        if tending == .keepAlive { keepOneAlive(id.member, now: now, &actions) }
+        switch condition {
+        case .usable:
+            settle(id, &actions)
+        case .soiled, .closed, .unfit:
+            note(id, .unfit)
+            settle(id, &actions)
+        case .invalid:
+            retire(id, .invalid, dropping: true, &actions)
+        }
+        guard members[id.member].keptAlive == id.index else { return }
+        members[id.member].keptAlive = nil
+        keepOneAlive(id.member, now: now, &actions)
     }
 }
 
@@ -188,6 +198,8 @@ extension Machine {
     }
 
     mutating func noteFailure(_ member: Int, now: Moment, _ actions: inout [Action]) {
+        // What is open may come back.
+        guard members[member].live == 0 else { return }
         if members[member].failingSince == nil { members[member].failingSince = now }
         breakIfDue(member, now: now, &actions)
         if let breakTime = breakTime(of: members[member]) { arm(breakTime, &actions) }
@@ -201,24 +213,23 @@ extension Machine {
 
     /// Requests that nobody else could serve are refused from now on, and those that wait, too; the pool goes on trying.
     mutating func breakIfDue(_ member: Int, now: Moment, _ actions: inout [Action]) {
-        if let breakTime = breakTime(of: members[member]), breakTime <= now {
-            if members[member].live > 0 {
-                // What is open may come back.
-                members[member].failingSince = now
-                if let breakTime = self.breakTime(of: members[member]) { arm(breakTime, &actions) }
-                return
-            }
-            members[member].isBroken = true
-            actions.append(.broken(member))
-            for index in queue.inOrder() {
-                if let broken = hopeless(queue.demand(at: index)) { refuse(index, .unavailable(broken), &actions) }
-            }
+        guard let breakTime = breakTime(of: members[member]), breakTime <= now else { return }
+        members[member].isBroken = true
+        actions.append(.broken(member))
+        refuseHopeless(&actions)
+    }
+
+    mutating func refuseHopeless(_ actions: inout [Action]) {
+        guard members.contains(where: \.isBroken) else { return }
+        for index in queue.inOrder() {
+            if let broken = hopeless(queue.demand(at: index)) { refuse(index, .unavailable(broken), &actions) }
         }
-        guard members[member].isBroken, !members[member].services.isEmpty, mayConnectAhead(member),
-            members[member].connecting == 0
-        else { return }
-        if policy != .keepWaiting, members[member].upkeepAt != nil { return }
-        connect(member, for: nil, now: now, &actions)
+    }
+
+    /// Whether a connect is to be tried though nobody asks for it, because nobody may.
+    func needsTry(_ member: Int) -> Bool {
+        let value = members[member]
+        return value.isBroken && !isClosing && !value.services.isEmpty && value.connecting == 0 && value.upkeepAt == nil
     }
 
     /// Whether all members that could serve the demand are broken: the last of them.

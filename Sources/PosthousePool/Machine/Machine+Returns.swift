@@ -6,7 +6,7 @@ extension Machine {
     /// A lease ended: the one of this number, of those of its connection.
     mutating func returned(_ id: SlotID, _ condition: Condition, uses: UInt64 = 0, _ actions: inout [Action]) {
         guard holds(id, .leased) else { return }
-        if uses >= members[id.member].rules.maximumUses { note(id, .usedUp) }
+        if uses >= tables[id.member].slots[id.index].maximumUses { note(id, .usedUp) }
         switch condition {
         case .usable:
             members[id.member].ramp = Member.rampStart
@@ -15,6 +15,8 @@ extension Machine {
             settle(id, needsRecycling: true, &actions)
         case .closed:
             retire(id, .reportedClosed, &actions)
+        case .unfit:
+            retire(id, .unfit, &actions)
         case .invalid:
             retire(id, .invalid, dropping: true, &actions)
         }

@@ -154,13 +154,15 @@ extension Machine {
             return .taken(slot)
         }
         if let broken = hopeless(demand) { return .unavailable(broken) }
-        let id = queue.enter(demand, deadline: deadline, holder: holder, failsFast: failsFast, ticket: ticket, now: now)
+        let id = queue.enter(demand, deadline: deadline, holder: holder, failsFast: failsFast, ticket: ticket)
+        let isBusy = queue.hasUncovered(queue[id.index].line, besides: id.index)
         cover(id, now: now, &actions)
         if !(isReturning ?? (ticket != nil)), queue[id.index].connect == nil {
             if uncovered > maximumWaiters {
                 queue.remove(at: id.index)
                 return .exhausted
             }
+            queue.noteUncovered(id.index, isFirst: !isBusy, now: now)
             hasten(id, now: now)
         }
         let end = queue[id.index].deadline
@@ -174,7 +176,7 @@ extension Machine {
 
     /// While requests have been waiting for longer than the overload control bears, a new one waits for a short time only.
     private mutating func hasten(_ id: WaiterID, now: Moment) {
-        guard let overload, now - queue.busySince(id.index) > overload.interval else { return }
+        guard let overload, now - queue.uncoveredSince(id.index) > overload.interval else { return }
         queue.shorten(id.index, to: now + overload.target)
     }
 

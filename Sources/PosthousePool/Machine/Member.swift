@@ -41,6 +41,8 @@ struct Member {
     /// How many connects may run at once while connections are open.
     var ramp = Member.rampStart
     var isBursting = false
+    /// The slot whose connection is being kept alive.
+    var keptAlive: Int?
 
     static let rampStart = 2
 

@@ -39,6 +39,8 @@ struct SlotTable {
         var endOfLife: Moment?
         /// Not to be handed out again, whatever else is said of it; and why.
         var retirement: CloseReason?
+        /// After how many leases it is closed. As it was when the connect began.
+        var maximumUses = UInt64.max
         /// How many leases of it have ended, as far as the machine was told.
         var uses: UInt64 = 0
         /// What the housekeeper found, and since when it has found just that.

@@ -19,10 +19,12 @@ struct WaitQueue {
         var holder: UInt
         /// The connect it counts on.
         var connect: SlotID?
-        /// A connect that it asked for and that fails ends its wait, whatever the policy is.
+        /// A connect that it counts on and that fails ends its wait, whatever the policy is and whoever asked for it.
         var failsFast = false
-        /// Its deadline is not its own, but the overload control's.
-        var isHastened = false
+        /// Its own deadline, if the overload control has given it an earlier one.
+        var ownDeadline: Moment?
+
+        var isHastened: Bool { ownDeadline != nil }
     }
 
     struct Line {
@@ -30,8 +32,8 @@ struct WaitQueue {
         var head: Int?
         var tail: Int?
         var count = 0
-        /// Since when somebody has waited here without a break.
-        var busySince = Moment.zero
+        /// Since when somebody has waited here without a break for a connection to come back.
+        var uncoveredSince = Moment.zero
     }
 
     /// What a request must bring to keep its place when it comes back: its ticket.
@@ -69,8 +71,7 @@ struct WaitQueue {
         deadline: Moment,
         holder: UInt,
         failsFast: Bool = false,
-        ticket: Ticket? = nil,
-        now: Moment
+        ticket: Ticket? = nil
     ) -> WaiterID {
         let place = ticket ?? drawTicket()
         let line = lineIndex(for: demand)
@@ -84,7 +85,6 @@ struct WaitQueue {
             holder: holder,
             failsFast: failsFast
         )
-        if lines[line].count == 0 { lines[line].busySince = now }
         link(index, into: line)
         heap.append(index)
         siftUp(from: heap.count - 1)
@@ -111,15 +111,34 @@ struct WaitQueue {
         }
     }
 
-    /// Since when somebody has waited in its line without a break.
-    func busySince(_ index: Int) -> Moment { lines[self[index].line].busySince }
+    /// Whether somebody in the line counts on no connect. Those that do are few, and at the front.
+    func hasUncovered(_ line: Int, besides other: Int? = nil) -> Bool {
+        var candidate = lines[line].head
+        while let index = candidate, self[index].connect != nil || index == other { candidate = self[index].next }
+        return candidate != nil
+    }
+
+    mutating func noteUncovered(_ index: Int, isFirst: Bool, now: Moment) {
+        if isFirst { lines[self[index].line].uncoveredSince = now }
+    }
+
+    func uncoveredSince(_ index: Int) -> Moment { lines[self[index].line].uncoveredSince }
 
     /// Has it give up at `deadline`, if that is earlier than its own.
     mutating func shorten(_ index: Int, to deadline: Moment) {
-        guard deadline < self[index].deadline else { return }
+        let own = self[index].deadline
+        guard deadline < own else { return }
         nodes[index]!.deadline = deadline
-        nodes[index]!.isHastened = true
+        nodes[index]!.ownDeadline = own
         siftUp(from: self[index].heapPosition)
+    }
+
+    /// Lets it wait for as long as it wants to.
+    mutating func restoreDeadline(_ index: Int) {
+        guard let own = self[index].ownDeadline else { return }
+        nodes[index]!.deadline = own
+        nodes[index]!.ownDeadline = nil
+        siftDown(from: self[index].heapPosition)
     }
 
     /// The waiter whose deadline is next.

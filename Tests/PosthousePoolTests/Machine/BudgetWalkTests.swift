@@ -49,30 +49,50 @@ struct BudgetWalkTests {
 struct BudgetLedgerTests {
     @Test func aFreePlaceGoesToWhoeverHoldsTheFewest() {
         var ledger = BudgetLedger(limit: 3)
-        #expect(ledger.ask(1) == [.grant(1)])
-        #expect(ledger.ask(1) == [.grant(1)])
-        #expect(ledger.ask(2) == [.grant(2)])
+        #expect(ledger.wish(1, .urgent, number: 1) == [.grant(1)])
+        #expect(ledger.wish(1, .urgent, number: 2) == [.grant(1)])
+        #expect(ledger.wish(2, .urgent, number: 1) == [.grant(2)])
         // Full: both ask, and each is pressed for the other.
-        #expect(ledger.ask(2) == [.press(1, 2, number: 5)])
-        #expect(ledger.ask(1) == [.press(1, 2, number: 7), .press(2, 3, number: 8)])
-        #expect(ledger.giveBack(1, 1).first == .grant(2))
+        #expect(ledger.wish(2, .urgent, number: 2) == [.press(1, 2, number: 5)])
+        #expect(ledger.wish(1, .urgent, number: 3) == [.press(1, 2, number: 7), .press(2, 3, number: 8)])
+        #expect(ledger.giveBack(1, 1).last == .grant(2))
         #expect(ledger.parties[2]?.held == 2)
         #expect(ledger.used == 3)
     }
 
     @Test func nobodyIsPressedOnceNobodyAsks() {
         var ledger = BudgetLedger(limit: 1)
-        _ = ledger.ask(1)
-        #expect(ledger.ask(2) == [.press(1, 1, number: 3)])
-        #expect(ledger.withdraw(2) == [.press(1, nil, number: 4)])
+        _ = ledger.wish(1, .urgent, number: 1)
+        #expect(ledger.wish(2, .urgent, number: 1) == [.press(1, 1, number: 3)])
+        #expect(ledger.wish(2, .none, number: 2) == [.press(1, nil, number: 5)])
         #expect(ledger.asking == 0)
-        #expect(ledger.parties.count == 1)
     }
 
-    @Test func whoeverHoldsNothingAndAsksForNothingIsForgotten() {
+    @Test func whoeverWantsSomeInStorePressesNobodyAndComesLast() {
         var ledger = BudgetLedger(limit: 1)
-        _ = ledger.ask(1)
-        _ = ledger.giveBack(1, 1)
-        #expect(ledger.parties.isEmpty)
+        _ = ledger.wish(1, .urgent, number: 1)
+        #expect(ledger.wish(2, .upkeep, number: 1) == [])
+        #expect(ledger.wish(3, .urgent, number: 1).contains(.press(1, 1, number: 4)))
+        #expect(ledger.giveBack(1, 1).last == .grant(3))
+        #expect(ledger.giveBack(3, 1) == [.grant(2)])
+    }
+
+    @Test func aWishThatWasOvertakenByALaterOneIsOutOfDate() {
+        var ledger = BudgetLedger(limit: 1)
+        _ = ledger.wish(1, .urgent, number: 1)
+        _ = ledger.wish(2, .urgent, number: 3)
+        #expect(ledger.wish(2, .none, number: 2) == [])
+        #expect(ledger.asking == 1)
+        _ = ledger.wish(2, .none, number: 5)
+        #expect(ledger.wish(2, .urgent, number: 4) == [])
+        #expect(ledger.asking == 0)
+    }
+
+    @Test func whoeverIsForgottenHoldsNothing() {
+        var ledger = BudgetLedger(limit: 1)
+        _ = ledger.wish(1, .urgent, number: 1)
+        _ = ledger.wish(2, .urgent, number: 1)
+        #expect(ledger.forget(1).last == .grant(2))
+        #expect(!ledger.parties.keys.contains(1))
     }
 }

@@ -18,6 +18,8 @@ struct BudgetWorld {
     private var connections: [[SlotID: Connection]]
     private var waiting: [Set<WaiterID>]
     private var orders: [BudgetLedger.Order] = []
+    /// What pools have said, and the ledger has not heard yet.
+    private var wishes: [(party: Int, wish: PlaceWish, number: UInt64)] = []
     private var alarms: [Moment?]
     private var now = Moment.zero
     private var random: SplitMix64
@@ -100,6 +102,11 @@ struct BudgetWorld {
     }
 
     mutating func deliver() {
+        if !wishes.isEmpty, orders.isEmpty || Bool.random(using: &random) {
+            let wish = wishes.remove(at: Int.random(in: wishes.indices, using: &random))
+            orders += ledger.wish(wish.party, wish.wish, number: wish.number)
+            return
+        }
         guard let position = orders.indices.randomElement(using: &random) else { return }
         switch orders.remove(at: position) {
         case .grant(let party): step(party) { $0.permitGranted(now: $1, &$2) }
@@ -151,8 +158,7 @@ struct BudgetWorld {
         case .abandonConnect(let id, _): connections[index][id] = .abandoned
         case .close(let id, _), .drop(let id, _): connections[index][id] = .closing
         case .wake(let time): alarms[index] = min(alarms[index] ?? time, time)
-        case .askPlace: orders += ledger.ask(index)
-        case .withdrawAsk: orders += ledger.withdraw(index)
+        case .wishPlace(let wish, let number): wishes.append((index, wish, number))
         case .returnPlaces(let count): orders += ledger.giveBack(index, count)
         default: break
         }
@@ -184,7 +190,7 @@ struct BudgetWorld {
 
     var held: [Int] { machines.map(\.held) }
     var waiters: Int { waiting.reduce(0) { $0 + $1.count } }
-    mutating func deliverAll() { while !orders.isEmpty { deliver() } }
+    mutating func deliverAll() { while !orders.isEmpty || !wishes.isEmpty { deliver() } }
 
     /// What is under way ends well, everybody gives back what he has, and nobody wants more: all must be served.
     mutating func settle() {

@@ -108,7 +108,7 @@ import Testing
         pool.add(maximum: 1, serves: Script.replica)
         let slot = try pool.leased(1, Self.read)[0]
         for _ in 0..<10_000 {
-            _ = pool.machine.queue.enter(Self.write, deadline: pool.now + .seconds(5), holder: 0, now: .zero)
+            _ = pool.machine.queue.enter(Self.write, deadline: pool.now + .seconds(5), holder: 0)
         }
         let reader = try pool.waiter(Self.read)
         #expect(pool.release(slot).served == [reader])

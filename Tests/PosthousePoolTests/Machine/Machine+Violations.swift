@@ -68,7 +68,7 @@ extension Machine {
                     found.append("a request waits though member \(member) has room")
                 }
                 let isPaused = members[member].retryAt != nil || members[member].pausedUntil != nil
-                if members[member].sockets == 0, !isPaused, budget?.isAsking != true {
+                if members[member].sockets == 0, !isPaused, budget == nil {
                     found.append("a request waits for member \(member), where nothing will ever happen")
                 }
             }

@@ -74,6 +74,11 @@ struct MachineWorld {
         Demand(wants: .all, member: 0),
     ]
 
+    /// How work leaves a connection.
+    private static let conditions: [Condition] = [
+        .usable, .usable, .usable, .usable, .usable, .unfit, .closed, .invalid(isCancellation: false),
+    ]
+
     init(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         machine = Machine(
@@ -142,7 +147,7 @@ struct MachineWorld {
             guard let id = pick(.tended, .tended, first) else { return }
             connections[id] = .open
             step { machine, now, actions in
-                machine.tended(id, .keepAlive, isFit: second % 4 != 0, now: now, &actions)
+                machine.tended(id, Self.conditions[Int(second % 8)], now: now, &actions)
             }
         case .detach:
             guard let id = pick(.leased, .leased, first) else { return }
@@ -223,8 +228,8 @@ struct MachineWorld {
 
     /// Others come back by way of the lock.
     private func mayGive(_ id: SlotID, _ connection: Connection, _ member: Int) -> Bool {
-        let isUsedUp = uses[id, default: 0] + 1 >= machine.members[member].rules.maximumUses
-        return id.member == member && connection == .leased && !summoned.contains(id) && !isUsedUp
+        guard id.member == member, connection == .leased, !summoned.contains(id) else { return false }
+        return uses[id, default: 0] + 1 < machine.tables[member].slots[id.index].maximumUses
     }
 
     private mutating func take(_ demand: Demand, affinity: Int) {
@@ -363,7 +368,7 @@ struct MachineWorld {
             if connections[id] != .open { fail("\(id) closed while \(connections[id] as Any)") }
             connections[id] = .closing
         case .interrupt(let id, _):
-            if connections[id] != .leased { fail("interrupted \(id), which is not leased") }
+            if connections[id] != .leased, connections[id] != .tended { fail("interrupted \(id), which rests") }
         case .tend(let id, _):
             if connections[id] != .open { fail("\(id) tended while \(connections[id] as Any)") }
             connections[id] = .tended
@@ -382,7 +387,7 @@ struct MachineWorld {
             summoned.insert(id)
         case .wake(let time): alarm = min(alarm ?? time, time)
         case .finishClose: openCloses = 0
-        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired, .askPlace, .withdrawAsk,
+        case .voidPermits, .burstStarted, .burstStopped, .limitReached, .broken, .repaired, .wishPlace,
             .returnPlaces:
             break
         }

@@ -67,9 +67,9 @@ import Testing
 
     @Test func aMillionCancelledWaitersLeaveTheQueueAsItWas() throws {
         var queue = WaitQueue()
-        let stays = queue.enter(Demand(wants: .all), deadline: .seconds(9), holder: 0, now: .zero)
+        let stays = queue.enter(Demand(wants: .all), deadline: .seconds(9), holder: 0)
         for number in 0..<1_000_000 {
-            let id = queue.enter(Demand(wants: .all), deadline: .seconds(number % 7), holder: 0, now: .zero)
+            let id = queue.enter(Demand(wants: .all), deadline: .seconds(number % 7), holder: 0)
             queue.remove(at: id.index)
         }
         #expect(queue.capacity == 2)
@@ -80,7 +80,7 @@ import Testing
     @Test func anEmptyQueueGivesItsMemoryBack() {
         var queue = WaitQueue()
         let ids = (0..<10_000).map {
-            queue.enter(Demand(wants: .all), deadline: .seconds($0 % 5), holder: 0, now: .zero)
+            queue.enter(Demand(wants: .all), deadline: .seconds($0 % 5), holder: 0)
         }
         #expect(queue.capacity == 10_000)
         for id in ids.shuffled() { queue.remove(at: id.index) }

@@ -15,8 +15,22 @@ struct Script {
     static let primary = ServiceClass(rawValue: 1)
     static let replica = ServiceClass(rawValue: 2)
 
-    init(_ policy: ConnectFailurePolicy = .keepWaiting, maximumWaiters: Int? = nil, seed: UInt64 = 1) {
-        machine = Machine(policy: policy, maximumWaiters: maximumWaiters, seed: seed)
+    init(
+        _ policy: ConnectFailurePolicy = .keepWaiting,
+        maximumWaiters: Int? = nil,
+        breakAfter: Duration? = nil,
+        overload: OverloadControl? = nil,
+        hasBudget: Bool = false,
+        seed: UInt64 = 1
+    ) {
+        machine = Machine(
+            policy: policy,
+            maximumWaiters: maximumWaiters,
+            breakAfter: breakAfter,
+            overload: overload,
+            hasBudget: hasBudget,
+            seed: seed
+        )
     }
 
     /// A machine with one member that serves everything.
@@ -38,15 +52,22 @@ struct Script {
         serves: ServiceClass = .all,
         concurrentConnects: Int = 10
     ) -> Int {
-        let member = machine.addMember(
-            PoolConfiguration(
-                maximumSize: maximum,
-                burstLimit: burst,
-                maximumConcurrentConnects: concurrentConnects
-            )
+        let configuration = PoolConfiguration(
+            maximumSize: maximum,
+            burstLimit: burst,
+            maximumConcurrentConnects: concurrentConnects,
+            idleTimeout: nil,
+            maximumLifetime: nil
         )
-        step { $0.setServices(serves, for: member, now: $1, &$2) }
-        return member
+        add(configuration, serves: serves)
+        return machine.members.count - 1
+    }
+
+    /// What the machine does when the member comes into service.
+    @discardableResult
+    mutating func add(_ configuration: PoolConfiguration, serves: ServiceClass = .all) -> [Action] {
+        let member = machine.addMember(configuration)
+        return step { $0.setServices(serves, for: member, now: $1, &$2) }
     }
 
     /// What the machine wants done, but for the alarm.
@@ -71,6 +92,7 @@ struct Script {
         _ demand: Demand = Demand(wants: .all),
         patience: Duration = .seconds(5),
         holder: UInt = 0,
+        failsFast: Bool = false,
         ticket: WaitQueue.Ticket? = nil,
         rejecting reject: Reject? = nil
     ) -> (entry: Machine.Entry, actions: [Action]) {
@@ -80,6 +102,7 @@ struct Script {
                 demand,
                 holder: holder,
                 deadline: $1 + patience,
+                failsFast: failsFast,
                 ticket: ticket,
                 rejecting: reject,
                 now: $1,
@@ -151,6 +174,20 @@ struct Script {
         step { $0.closed(slot, now: $1, &$2) }
     }
 
+    /// The shell has done what it was told about, and something it waits for: a round of the housekeeper knows of the lease.
+    mutating func use(_ slot: SlotID) { machine.tables[slot.member][slot.index].uses += 1 }
+
+    @discardableResult
+    mutating func tended(_ slot: SlotID, isFit: Bool = true) -> [Action] {
+        step { $0.tended(slot, isFit ? .usable : .unfit, now: $1, &$2) }
+    }
+
+    /// What the shell does when it is told to tend.
+    @discardableResult
+    mutating func begin(tending slot: SlotID) -> [Action] {
+        step { $0.tendingBegan(slot, now: $1, &$2) }
+    }
+
     @discardableResult
     mutating func cancel(_ waiter: WaiterID) -> [Action] {
         step { $0.waiterCancelled(waiter, &$2) }
@@ -171,6 +208,27 @@ struct Script {
         return step { $0.alarmRang(now: $1, &$2) }
     }
 
+    /// Time passes; the alarm rings each time that it is due. Tells what was done when.
+    @discardableResult
+    mutating func elapse(
+        _ duration: Duration,
+        _ follow: (inout Script, Action) -> Void = { _, _ in }
+    ) -> [(at: Moment, action: Action)] {
+        let end = now + duration
+        var done: [(at: Moment, action: Action)] = []
+        var rings = 0
+        while let due = alarm, due <= end {
+            rings += 1
+            if rings > 100_000 { break }
+            let actions = advance(max(.zero, due - now))
+            done += actions.map { (now, $0) }
+            for action in actions { follow(&self, action) }
+        }
+        #expect(rings <= 100_000, "the alarm rings without end")
+        now = end
+        return done
+    }
+
     func waiting() -> Int { machine.queue.count }
     var member: Member { machine.members[0] }
 }
@@ -188,5 +246,6 @@ extension [Action] {
     var granted: [SlotID] { compactMap { if case .grant(_, let slot) = $0 { slot } else { nil } } }
     var served: [WaiterID] { compactMap { if case .grant(let waiter, _) = $0 { waiter } else { nil } } }
     var refused: [WaiterID] { compactMap { if case .fail(let waiter, _) = $0 { waiter } else { nil } } }
+    var tended: [SlotID] { compactMap { if case .tend(let slot, _) = $0 { slot } else { nil } } }
     var closes: [SlotID] { compactMap { if case .close(let slot, _) = $0 { slot } else { nil } } }
 }

@@ -15,7 +15,13 @@ struct BudgetTests {
         let strategies: [ScriptedStrategy]
         let pools: [ConnectionPool<ScriptedStrategy>]
 
-        init(_ count: Int, limit: Int, maximumSize: Int = 4, time: any TimeSource = ManualTime()) throws {
+        init(
+            _ count: Int,
+            limit: Int,
+            maximumSize: Int = 4,
+            acquireTimeout: Duration = .seconds(5),
+            time: any TimeSource = ManualTime()
+        ) throws {
             let budget = try ConnectionBudget(limit: limit)
             self.budget = budget
             let strategies = (0..<count).map { _ in ScriptedStrategy() }
@@ -24,7 +30,11 @@ struct BudgetTests {
                 try ConnectionPool(
                     strategy: strategy,
                     configuration: PoolConfiguration(maximumSize: maximumSize),
-                    queue: PoolGroupConfiguration(connectFailurePolicy: .failRequester, budget: budget),
+                    queue: PoolGroupConfiguration(
+                        acquireTimeout: acquireTimeout,
+                        connectFailurePolicy: .failRequester,
+                        budget: budget
+                    ),
                     time: time
                 )
             }
@@ -130,7 +140,7 @@ struct BudgetTests {
     }
 
     @Test func underLoadFromAllSidesTheLimitHoldsAndEverybodyIsServed() async throws {
-        let test = try Pools(4, limit: 5, maximumSize: 5, time: SystemTime())
+        let test = try Pools(4, limit: 5, maximumSize: 5, acquireTimeout: .seconds(60), time: SystemTime())
         let open = Counter()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for user in 0..<16 {

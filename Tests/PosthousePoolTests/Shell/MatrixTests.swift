@@ -83,4 +83,76 @@ struct MatrixTests {
         await test.pool.close()
         #expect(test.strategy.counts.live == 0)
     }
+
+    /// Work of the pool's own: connecting, validating before and recycling after the body.
+    @Test(arguments: Gate.allCases, Gate.allCases)
+    func noCombinationOfConnectingValidatingUsingAndRecyclingLosesASlot(connect: Gate, validate: Gate) async throws {
+        for recycle in Gate.allCases {
+            for body in Gate.allCases {
+                try await run(connect, validate, recycle, body)
+            }
+        }
+    }
+
+    private func run(_ connect: Gate, _ validate: Gate, _ recycle: Gate, _ body: Gate) async throws {
+        let strategy = ScriptedStrategy(recycles: true)
+        let test = try TestPool(2, strategy: strategy) {
+            $0.acquireTimeout = .seconds(1000)
+            $0.validation = .always
+        }
+        strategy.script(connect, connect)
+        strategy.validation.script(validate, validate)
+        strategy.recycling.script(recycle, recycle)
+        let tasks = (0..<4).map { index in
+            Task {
+                try await test.pool.withConnection { _ in
+                    switch body {
+                    case .ok: break
+                    case .error: throw ScriptedError(what: "body")
+                    case .slow: for _ in 0..<5 { await Task.yield() }
+                    case .never: if index < 2 { try await Task.sleep(for: .seconds(100_000)) }
+                    }
+                }
+            }
+        }
+        tasks[0].cancel()
+        for _ in 0..<7 { await Task.yield() }
+        tasks[1].cancel()
+        let driver = Task { await drive(test) }
+        for task in tasks { _ = await task.result }
+        strategy.clearScript()
+        strategy.validation.clearScript()
+        strategy.recycling.clearScript()
+        // Whatever the script had in store for the next ones has begun by now.
+        let last = test.holder()
+        try await eventually("\(connect) \(validate) \(recycle) \(body)") { last.isHolding || last.error != nil }
+        #expect(last.error == nil, "\(connect) \(validate) \(recycle) \(body)")
+        try? await last.end()
+        try await eventually("\(connect) \(validate) \(recycle) \(body) comes to rest") {
+            let status = test.status
+            return status.connecting == 0 && status.closing == 0 && status.available == status.size
+        }
+        driver.cancel()
+        await driver.value
+        try await test.expectAtRest()
+        #expect(strategy.counts.mostLive <= 2)
+        await test.pool.close()
+        #expect(strategy.counts.live == 0)
+    }
+
+    /// What is slow goes on, and time passes, until the task is cancelled.
+    private func drive(_ test: TestPool) async {
+        let strategy = test.strategy
+        while !Task.isCancelled {
+            if strategy.counts.opening > 0 { strategy.open() }
+            strategy.validation.open()
+            strategy.recycling.open()
+            // As above.
+            while test.core.abandonedConnects > 0, strategy.counts.opening == 0, !Task.isCancelled {
+                await Task.yield()
+            }
+            test.time.advance(by: .milliseconds(250))
+            await Task.yield()
+        }
+    }
 }

@@ -81,6 +81,20 @@ struct OpenIdleTests {
         }
     }
 
+    @Test func aReturnThatNobodySawEndsTheRushOfConnects() async throws {
+        let test = try TestPool(50)
+        let holders = (0..<6).map { _ in test.holder() }
+        for holder in holders { _ = try await holder.held() }
+        let ramp = { test.core.withMachine { $0.machine.members[0].ramp } }
+        #expect(ramp() > Member.rampStart)
+        try await holders[0].end()
+        // Given back and taken again between two steps: the words are as they were.
+        let lease = try await test.pool.acquire()
+        #expect(ramp() == Member.rampStart)
+        try lease.release()
+        for holder in holders.dropFirst() { try await holder.end() }
+    }
+
     @Test(arguments: [[4], [1], [100], [2, 2, 2]])
     func nobodySharesAConnectionWhileAllElseChanges(sizes: [Int]) async throws {
         let test = try Group(sizes: sizes)

@@ -41,6 +41,8 @@ final class ScriptedStrategy: ConnectionStrategy {
         var opening = 0
         var live = 0
         var mostLive = 0
+        /// Calls for a connection while another one for it was running.
+        var overlaps = 0
     }
 
     private struct State {
@@ -58,6 +60,10 @@ final class ScriptedStrategy: ConnectionStrategy {
         var onCheck: (@Sendable (Int) -> Void)?
         var onClose: (@Sendable () -> Void)?
         var affinities: [Int] = []
+        var gatesFail = false
+        var recycles = false
+        var needsRecycling = true
+        var busy: Set<Int> = []
 
         /// The pool drops it without closing it.
         mutating func dropped() {
@@ -67,8 +73,40 @@ final class ScriptedStrategy: ConnectionStrategy {
     }
 
     private let state = Guarded(State())
+    let validation = GatedWork("validate")
+    let recycling = GatedWork("recycle")
+
+    init(recycles: Bool = false) {
+        state.withLock { $0.recycles = recycles }
+    }
 
     // MARK: - The strategy
+
+    func validate(_ connection: FakeConnection) async throws {
+        enter(connection)
+        defer { leave(connection) }
+        try await validation.run()
+    }
+
+    var recycles: Bool { state.withLock { $0.recycles } }
+    func needsRecycling(_ connection: FakeConnection) -> Bool { state.withLock { $0.needsRecycling } }
+
+    func recycle(_ connection: FakeConnection) async throws {
+        enter(connection)
+        defer { leave(connection) }
+        try await recycling.run()
+    }
+
+    /// Nothing but an interrupt runs beside another call for the same connection.
+    private func enter(_ connection: FakeConnection) {
+        state.withLock { state in
+            if !state.busy.insert(connection.number).inserted { state.counts.overlaps += 1 }
+        }
+    }
+
+    private func leave(_ connection: FakeConnection) {
+        state.withLock { _ = $0.busy.remove(connection.number) }
+    }
 
     func create(slot: PoolSlot) async throws -> FakeConnection {
         let (gate, number) = state.withLock { state in
@@ -82,7 +120,9 @@ final class ScriptedStrategy: ConnectionStrategy {
             switch gate {
             case .ok: break
             case .error: throw ScriptedError(what: "connect")
-            case .slow: await waitAtGate()
+            case .slow:
+                await waitAtGate()
+                if state.withLock({ $0.gatesFail }) { throw ScriptedError(what: "connect") }
             case .never: try await Task.sleep(for: .seconds(100_000))
             }
         } catch {
@@ -97,6 +137,8 @@ final class ScriptedStrategy: ConnectionStrategy {
     }
 
     func isClosed(_ connection: FakeConnection) throws -> Bool {
+        enter(connection)
+        defer { leave(connection) }
         let onCheck = state.withLock { state in
             state.counts.checks += 1
             return state.onCheck
@@ -116,6 +158,8 @@ final class ScriptedStrategy: ConnectionStrategy {
     }
 
     func close(_ connection: FakeConnection) throws {
+        enter(connection)
+        defer { leave(connection) }
         let onClose = state.withLock { $0.onClose }
         onClose?()
         try state.withLock { state in
@@ -165,7 +209,21 @@ final class ScriptedStrategy: ConnectionStrategy {
     func onInterrupt(_ body: (@Sendable () -> Void)?) { state.withLock { $0.onInterrupt = body } }
     func onCheck(_ body: (@Sendable (Int) -> Void)?) { state.withLock { $0.onCheck = body } }
     func onClose(_ body: (@Sendable () -> Void)?) { state.withLock { $0.onClose = body } }
+    func setNeedsRecycling(_ needs: Bool) { state.withLock { $0.needsRecycling = needs } }
     func setAffinities(_ affinities: Int...) { state.withLock { $0.affinities = affinities } }
+
+    /// All connects that wait at their gates fail, and those that come there later.
+    func failGates() {
+        let continuations = state.withLock { state in
+            defer {
+                state.gatesFail = true
+                state.counts.opening = 0
+                state.gates = []
+            }
+            return state.gates
+        }
+        for continuation in continuations { continuation.resume() }
+    }
 
     /// Lets the connect that has waited at its gate the longest go on.
     func open() {

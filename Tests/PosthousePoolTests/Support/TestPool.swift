@@ -8,14 +8,30 @@ import Testing
 /// A pool with everything that a test of it needs in its hands.
 struct TestPool: Sendable {
     let time = ManualTime()
-    let strategy = ScriptedStrategy()
-    let observer = RecordingObserver()
+    let strategy: ScriptedStrategy
+    let observer: RecordingObserver
     let pool: ConnectionPool<ScriptedStrategy>
 
-    init(_ maximumSize: Int = 1, _ configure: (inout PoolConfiguration) -> Void = { _ in }) throws {
+    init(
+        _ maximumSize: Int = 1,
+        strategy: ScriptedStrategy = ScriptedStrategy(),
+        hooks: PoolHooks<FakeConnection> = PoolHooks(),
+        queue: PoolGroupConfiguration? = nil,
+        wantsUses: Bool = false,
+        _ configure: (inout PoolConfiguration) -> Void = { _ in }
+    ) throws {
         var configuration = PoolConfiguration(maximumSize: maximumSize, name: "test")
         configure(&configuration)
-        pool = try ConnectionPool(strategy: strategy, configuration: configuration, time: time, observer: observer)
+        self.strategy = strategy
+        observer = RecordingObserver(wantsUses: wantsUses)
+        pool = try ConnectionPool(
+            strategy: strategy,
+            configuration: configuration,
+            queue: queue,
+            hooks: hooks,
+            time: time,
+            observer: observer
+        )
     }
 
     var core: PoolCore { pool.group.core }
@@ -53,22 +69,34 @@ struct TestPool: Sendable {
         try await eventually("all are idle") { status.available == count }
     }
 
+    /// Time passes in steps, and what is due after each of them is done.
+    func elapse(_ duration: Duration, in steps: Int = 1) async throws {
+        for _ in 0..<steps {
+            time.advance(by: duration / steps)
+            let now = Moment(time.now)
+            try await eventually("the alarm has rung") { core.nextAlarm.map { $0 > now } ?? true }
+        }
+    }
+
     /// Nothing is lost, and nothing breaks the machine's rules.
     func expectAtRest(sourceLocation: SourceLocation = #_sourceLocation) async throws {
         try await eventually("everything comes to rest", sourceLocation: sourceLocation) {
             let status = status
+            // What is being tended is open, and not idle.
             return status.leased == 0 && status.waiting == 0 && status.connecting == 0 && status.closing == 0
+                && status.available == status.size
         }
         try await eventually("sockets are the connections that the pool knows", sourceLocation: sourceLocation) {
             strategy.counts.live == status.size
         }
         #expect(core.violations == [], sourceLocation: sourceLocation)
-        #expect(status.available == status.size, sourceLocation: sourceLocation)
+        #expect(strategy.counts.overlaps == 0, sourceLocation: sourceLocation)
     }
 }
 
 extension PoolCore {
     var violations: [String] { state.withLock { $0.machine.violations } }
+    var nextAlarm: Moment? { state.withLock { $0.machine.armed } }
     var hasAlarm: Bool { state.withLock { $0.alarm != nil } }
     var waiterPlaces: Int { state.withLock { max($0.waiters.count, $0.machine.queue.capacity) } }
     var abandonedConnects: Int { state.withLock { $0.machine.members.reduce(0) { $0 + $1.abandoned } } }
