@@ -13,8 +13,8 @@ public struct ClusterConfiguration: Sendable {
     /// ``Cluster/acquire(readOnly:fallbackPrimary:timeout:fileID:line:)`` wait for a connection: for the role to appear, for a free
     /// connection, for connecting, all together. Default: 5 s.
     public var acquireTimeout: Duration
-    /// How many requests may wait for a connection to come back; one more fails at once with
-    /// ``ClusterError/Code/exhausted``. Default: no limit.
+    /// How many requests may wait for a connection to come back, or for a host that has the role; one more fails at once
+    /// with ``ClusterError/Code/exhausted``. Default: no limit.
     public var maximumWaiters: Int?
     /// When connects to every host that could serve a request have failed for so long, and nothing is open there, it fails
     /// at once with ``ClusterError/Code/connectFailed`` instead of waiting until its deadline. While no host has the role,

@@ -206,9 +206,9 @@ extension RealServers {
             }
         }
 
-        @Test(arguments: [RecyclingMethod.custom("SELECT 1 / 0"), .custom("BEGIN"), .custom("COPY (SELECT 1) TO STDOUT")])
-        func aResetThatFailsClosesTheConnection(_ method: RecyclingMethod) async throws {
-            try await Self.withOne(method) { pool in
+        @Test(arguments: ["SELECT 1 / 0", "BEGIN", "COPY (SELECT 1) TO STDOUT"])
+        func aResetThatFailsClosesTheConnection(_ reset: String) async throws {
+            try await Self.withOne(.custom(reset)) { pool in
                 var seen: Set<Int32> = []
                 for _ in 0..<3 {
                     seen.insert(
