@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Posthouse needs from the system and is not there: libpq's headers, a PostgreSQL server with its
-# contributed modules for the tests and the demo, and OpenSSL's command for test certificates.
+# contributed modules for the tests and the demo, PgBouncer, and OpenSSL's command for test certificates.
 set -eu
 
 missing=""
@@ -25,6 +25,10 @@ has_contrib() {
     return 1
 }
 
+has_pgbouncer() {
+    command -v pgbouncer || [ -x /usr/sbin/pgbouncer ]
+}
+
 if [ "$(uname -s)" = Darwin ]; then
     need libpq pkg-config --exists libpq
     need postgresql has_server
@@ -37,6 +41,7 @@ need pkg-config command -v pkg-config
 need libpq-dev test -f "$(pkg-config --variable=includedir libpq 2>/dev/null)/libpq-fe.h"
 need postgresql has_server
 need postgresql-contrib has_contrib
+need pgbouncer has_pgbouncer
 need openssl command -v openssl
 [ -z "$missing" ] && exit 0
 
@@ -53,7 +58,7 @@ if [ "$(id -u)" -ne 0 ]; then
     }
 fi
 echo "setup: installing$missing" >&2
-# The tests and the demo start servers of their own: the package need not run one.
+# The tests and the demo start servers of their own: the packages need not run one.
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq >&2
 # shellcheck disable=SC2086

@@ -41,11 +41,16 @@ public protocol ConnectionStrategy<Connection>: Sendable {
     func validate(_ connection: Connection) async throws
 
     /// Whether connections of this strategy may have to be brought into order when they come back. Read once, when a
-    /// connection was opened; if it is `false`, which is the default, ``needsRecycling(_:)`` is not called.
+    /// connection was opened; if it is `false`, which is the default, ``needsRecycling(_:)`` is not called, and only
+    /// connections that ``canBeRecycled(_:)`` are.
     var recycles: Bool { get }
 
     /// Whether this connection, which just came back, has to be brought into order. Synchronous and cheap. Default `true`.
     func needsRecycling(_ connection: Connection) -> Bool
+
+    /// Whether this connection, which just came back and counts as closed (``isClosed(_:)``), would not if it were recycled:
+    /// it is in a transaction, for example. Then it is recycled. Synchronous and cheap. Default `false`: it is closed.
+    func canBeRecycled(_ connection: Connection) -> Bool
 
     /// Brings a connection that came back into order for the next request: an open transaction rolled back, session state
     /// reset. Runs on a task of the pool's own, after the lease has ended, and is cancelled after
@@ -92,6 +97,9 @@ extension ConnectionStrategy {
 
     /// `true`.
     public func needsRecycling(_ connection: Connection) -> Bool { true }
+
+    /// `false`.
+    public func canBeRecycled(_ connection: Connection) -> Bool { false }
 
     /// Does nothing.
     public func recycle(_ connection: Connection) async throws {}

@@ -25,7 +25,7 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
     }
 
     /// - Throws: ``PoolError/Code/invalidConfiguration`` for limits out of range.
-    convenience init(
+    package convenience init(
         validating configuration: PoolGroupConfiguration,
         time: any TimeSource,
         observer: (any PoolObserver)?

@@ -17,16 +17,19 @@ import Testing
 
     private static func make(
         _ servers: [FakeServer],
+        _ configure: (inout ClusterConfiguration) -> Void = { _ in },
         onDrop: (@Sendable () -> Void)? = nil
     ) throws -> Cluster<FakeDriver> {
-        try Cluster(
+        var configuration = ClusterConfiguration(
+            acquireTimeout: .seconds(30),
+            refreshDelay: .milliseconds(20),
+            refreshTimeout: .milliseconds(100)
+        )
+        configure(&configuration)
+        return try Cluster(
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
-            configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
-                refreshDelay: .milliseconds(20),
-                refreshTimeout: .milliseconds(100)
-            ),
+            configuration: configuration,
             clock: RealTime(),
             onDrop: onDrop
         )
@@ -256,6 +259,59 @@ import Testing
         } catch let error as ClusterError {
             #expect(error.code == .invalidArgument)
         }
+        await cluster.close()
+    }
+
+    @Test func requestsBeyondTheLimitOfWaitersAreRefusedAtOnce() async throws {
+        let cluster = try Self.make(servers) { configuration in
+            configuration.pool.maximumSize = 1
+            configuration.maximumWaiters = 0
+        }
+        try await cluster.ready()
+        try await cluster.write { _ in
+            let error = await #expect(throws: ClusterError.self) { try await cluster.write { _ in } }
+            #expect(error?.code == .exhausted)
+            #expect(error?.pool?.code == .exhausted)
+        }
+        await cluster.close()
+        let error = #expect(throws: ClusterError.self) {
+            _ = try Self.make(servers) { $0.maximumWaiters = -1 }
+        }
+        #expect(error?.code == .invalidArgument)
+    }
+
+    @Test func hostsShareABudget() async throws {
+        let budget = try ConnectionBudget(limit: 2)
+        let cluster = try Self.make(servers) { $0.budget = budget }
+        try await cluster.ready()
+        for _ in 0..<5 {
+            try await cluster.write { try $0.execute("write") }
+            try await cluster.read { try $0.execute("read") }
+            #expect(budget.used <= 2)
+        }
+        await cluster.close()
+        #expect(budget.used == 0)
+    }
+
+    @Test func aClustersErrorsNameTheLineThatHoldsTheConnection() async throws {
+        let cluster = try Self.make(servers) { $0.pool.maximumSize = 1 }
+        let line = #line + 1
+        try await cluster.write { _ in
+            let error = await #expect(throws: ClusterError.self) {
+                try await cluster.write(timeout: .milliseconds(20)) { _ in }
+            }
+            let sites = error?.pool?.longestLeases.map(\.site.description)
+            #expect(sites == ["PosthouseClusterTests/ClusterTests.swift:\(line)"])
+        }
+        await cluster.close()
+    }
+
+    @Test func aHostThatServesKeepsItsMinimumOpen() async throws {
+        let cluster = try Self.make(servers) { $0.pool.minimumSize = 2 }
+        #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.pool.size == 2 } })
+        servers[0].crash()
+        servers[1].promote(to: 2)
+        #expect(await eventually { cluster.snapshot().primaries.first.map { $0.pool.size == 2 } == true })
         await cluster.close()
     }
 }

@@ -22,7 +22,9 @@ extension Cluster where Driver == LibPQDriver {
     ///   - credentials: Looks up user and password for each connection that is opened. Default: what is given above.
     ///   - configuration: Pools, timeouts, routing.
     ///   - session: How sessions are set up.
-    ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
+    ///   - recycling: What is done with a session between two users. Default: ``RecyclingMethod/fast``.
+    ///   - logger: Is told of changes of hosts, and warned of leases that last too long, hosts where no connection can be
+    ///     opened, and what looks like a mistake. Default: nobody.
     /// - Throws: ``ConnectionStringError``, ``ClusterError``, or `ReactorError` if the system has no thread or
     ///   descriptor left for the event loops.
     public convenience init(
@@ -30,6 +32,7 @@ extension Cluster where Driver == LibPQDriver {
         credentials: DatabaseCredentials.Provider? = nil,
         configuration: ClusterConfiguration = ClusterConfiguration(),
         session: SessionOptions = SessionOptions(),
+        recycling: RecyclingMethod = .fast,
         logger: Logger? = nil
     ) throws {
         try self.init(
@@ -37,6 +40,7 @@ extension Cluster where Driver == LibPQDriver {
             credentials: credentials,
             configuration: configuration,
             session: session,
+            recycling: recycling,
             logger: logger
         )
     }
@@ -48,13 +52,16 @@ extension Cluster where Driver == LibPQDriver {
     ///   - credentials: Looks up user and password for each connection that is opened. Default: what is given above.
     ///   - configuration: Pools, timeouts, routing.
     ///   - session: How sessions are set up.
-    ///   - logger: Is told of changes of hosts, and warned of what looks like a mistake. Default: nobody.
+    ///   - recycling: What is done with a session between two users. Default: ``RecyclingMethod/fast``.
+    ///   - logger: Is told of changes of hosts, and warned of leases that last too long, hosts where no connection can be
+    ///     opened, and what looks like a mistake. Default: nobody.
     /// - Throws: ``ClusterError``, or `ReactorError` if the system has no thread or descriptor left for the event loops.
     public convenience init(
         _ parameters: ConnectionParameters,
         credentials: DatabaseCredentials.Provider? = nil,
         configuration: ClusterConfiguration = ClusterConfiguration(),
         session: SessionOptions = SessionOptions(),
+        recycling: RecyclingMethod = .fast,
         logger: Logger? = nil
     ) throws {
         let monitorLoop = try MonitorLoop.shared.get()
@@ -65,11 +72,14 @@ extension Cluster where Driver == LibPQDriver {
                 parameters: parameters,
                 credentials: credentials,
                 options: session,
+                recycling: recycling,
                 loops: try EventLoopGroup.shared,
-                monitorLoop: monitorLoop
+                monitorLoop: monitorLoop,
+                configuration: configuration
             ),
             configuration: configuration,
             clock: LoopTime(loop: monitorLoop),
+            observer: log,
             onDrop: { log?.warn("cluster was dropped without close; it has stopped") }
         )
         guard let log else { return }

@@ -13,23 +13,50 @@ public struct LibPQDriver: ClusterDriver {
         let parameters: ConnectionParameters
         let credentials: DatabaseCredentials.Provider?
         let options: SessionOptions
+        let recycling: RecyclingMethod
         let loops: EventLoopGroup
         let monitorLoop: EventLoop
         /// Which question each host answers; found out once.
         let questions = Guarded<[HostEndpoint: IdentityQuery]>([:])
+        /// What the pools' connections to each host count at; made when the first one is opened.
+        let gates = Guarded<[HostEndpoint: SessionGate]>([:])
+        /// How many sessions a pool may have with each host; nil if nobody said.
+        let sessionLimit: Int?
+        let budgetGate: SessionGate?
 
         init(
             _ parameters: ConnectionParameters,
             _ credentials: DatabaseCredentials.Provider?,
             _ options: SessionOptions,
+            _ recycling: RecyclingMethod,
             _ loops: EventLoopGroup,
-            _ loop: EventLoop
+            _ loop: EventLoop,
+            _ sessionLimit: Int?,
+            _ budgetGate: SessionGate?
         ) {
             self.parameters = parameters
             self.credentials = credentials
             self.options = options
+            self.recycling = recycling
             self.loops = loops
             self.monitorLoop = loop
+            self.sessionLimit = sessionLimit
+            self.budgetGate = budgetGate
+        }
+
+        func gates(of endpoint: HostEndpoint) -> [SessionGate] {
+            var gates: [SessionGate] = []
+            if let sessionLimit {
+                gates.append(
+                    self.gates.withLock { gates in
+                        let gate = gates[endpoint] ?? SessionGate(limit: sessionLimit)
+                        gates[endpoint] = gate
+                        return gate
+                    }
+                )
+            }
+            if let budgetGate { gates.append(budgetGate) }
+            return gates
         }
     }
 
@@ -41,16 +68,40 @@ public struct LibPQDriver: ClusterDriver {
     ///   - parameters: User, database, TLS and all else that the hosts have in common.
     ///   - credentials: Looks up user and password for each connection, the monitors' too. Default: those of `parameters`.
     ///   - options: How sessions are set up.
+    ///   - recycling: What is done with a pooled session between two users. Default: ``RecyclingMethod/fast``.
     ///   - loops: Serve the pooled connections.
     ///   - monitorLoop: Serves the monitors' sessions, and no user code.
     public init(
         parameters: ConnectionParameters,
         credentials: DatabaseCredentials.Provider? = nil,
         options: SessionOptions = SessionOptions(),
+        recycling: RecyclingMethod = .fast,
         loops: EventLoopGroup,
         monitorLoop: EventLoop
     ) {
-        parts = Parts(parameters, credentials, options, loops, monitorLoop)
+        parts = Parts(parameters, credentials, options, recycling, loops, monitorLoop, nil, nil)
+    }
+
+    /// Makes a driver that knows the limits of the cluster's pools.
+    init(
+        parameters: ConnectionParameters,
+        credentials: DatabaseCredentials.Provider?,
+        options: SessionOptions,
+        recycling: RecyclingMethod,
+        loops: EventLoopGroup,
+        monitorLoop: EventLoop,
+        configuration: ClusterConfiguration
+    ) {
+        parts = Parts(
+            parameters,
+            credentials,
+            options,
+            recycling,
+            loops,
+            monitorLoop,
+            configuration.pool.burstLimit ?? configuration.pool.maximumSize,
+            configuration.budget.map { SessionGate.shared(by: $0) }
+        )
     }
 
     /// Opens a connection: one host for one libpq connection, on the loop that fits the purpose.
@@ -60,15 +111,18 @@ public struct LibPQDriver: ClusterDriver {
         observer: any ConnectionObserver,
         deadline: ContinuousClock.Instant
     ) async throws -> DatabaseConnection {
-        try await DatabaseConnection.connect(
-            to: endpoint,
-            parameters: currentParameters(),
-            options: parts.options,
-            loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
-            deadline: deadline,
-            events: ObserverEvents(observer: observer),
-            executor: purpose == .monitor ? parts.monitorLoop : nil
-        )
+        let gates = purpose == .pool ? parts.gates(of: endpoint) : []
+        return try await DatabaseConnection.opened(through: gates, until: deadline) {
+            try await DatabaseConnection.connect(
+                to: endpoint,
+                parameters: currentParameters(),
+                options: parts.options,
+                loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
+                deadline: deadline,
+                events: ObserverEvents(observer: observer),
+                executor: purpose == .monitor ? parts.monitorLoop : nil
+            )
+        }
     }
 
     private func currentParameters() async throws -> ConnectionParameters {
@@ -98,6 +152,30 @@ public struct LibPQDriver: ClusterDriver {
     /// The `db` of `write { db in }`.
     public func session(on connection: DatabaseConnection, permit: LeasePermit) -> DatabaseSession {
         DatabaseSession(connection: connection, permit: SendPermit(permit))
+    }
+
+    /// An empty statement, there and back.
+    public func validate(_ connection: DatabaseConnection, deadline: ContinuousClock.Instant) async throws {
+        try await connection.ping(deadline: deadline)
+    }
+
+    /// With ``RecyclingMethod/verified``.
+    public var validatesEachHandOut: Bool { parts.recycling.validates }
+
+    /// With a ``RecyclingMethod`` that resets sessions.
+    public var recycles: Bool { parts.recycling.resets }
+
+    /// Whether a statement ran since the session was last reset, and it is to be.
+    public func needsRecycling(_ connection: DatabaseConnection) -> Bool {
+        connection.needsRecycling(by: parts.recycling)
+    }
+
+    /// Whether nothing but an open transaction keeps it from being used again.
+    public func canBeRecycled(_ connection: DatabaseConnection) -> Bool { connection.canBeRecycled }
+
+    /// Rolls back an open transaction, and resets the session as the ``RecyclingMethod`` says.
+    public func recycle(_ connection: DatabaseConnection, deadline: ContinuousClock.Instant) async throws {
+        try await connection.recycle(by: parts.recycling, deadline: deadline)
     }
 
     /// Whether the session is closed, broken, busy, or not outside of a transaction.

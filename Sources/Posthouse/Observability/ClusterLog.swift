@@ -2,6 +2,7 @@
 
 import Logging
 import PosthouseCluster
+import PosthousePool
 
 /// Puts what happens to a cluster into a log: a line for each change of a host, none for a quiet day.
 struct ClusterLog: Sendable {
@@ -48,4 +49,17 @@ struct ClusterLog: Sendable {
             logger.debug("host is suspected and checked", metadata: metadata)
         }
     }
+}
+
+/// Of the hosts' pools it tells only what is a defect, or an outage.
+extension ClusterLog: PoolObserver {
+    func leaked(_ lease: LeaseReport) { logger.leaked(lease) }
+
+    func leakEnded(_ lease: LeaseReport) { logger.leakEnded(lease) }
+
+    func becameUnavailable(_ member: PoolMember) { logger.becameUnavailable(member) }
+
+    func becameAvailable(_ member: PoolMember) { logger.becameAvailable(member) }
+
+    func refused(_ error: PoolError) { logger.refused(error) }
 }

@@ -48,6 +48,16 @@ final class LeaseLog: Sendable {
 }
 
 extension PoolLog: PoolObserver {
+    func leaked(_ lease: LeaseReport) { logger.leaked(lease) }
+
+    func leakEnded(_ lease: LeaseReport) { logger.leakEnded(lease) }
+
+    func becameUnavailable(_ member: PoolMember) { logger.becameUnavailable(member) }
+
+    func becameAvailable(_ member: PoolMember) { logger.becameAvailable(member) }
+
+    func refused(_ error: PoolError) { logger.refused(error) }
+
     func connected(_ member: PoolMember, after duration: Duration) {
         logger.debug("connection opened", metadata: ["posthouse.duration": .stringConvertible(duration)])
     }

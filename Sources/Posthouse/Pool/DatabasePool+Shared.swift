@@ -21,8 +21,11 @@ extension DatabasePool {
     ///   - credentials: Looks up user and password for each connection that is opened. Default: what the connection string says.
     ///   - configuration: Limits, timeouts and the name. Default: at most 10 connections, made on demand.
     ///   - session: How sessions are set up.
-    ///   - logger: Is told at the debug level of each connection that is opened, acquired, released and closed. Default:
-    ///     nobody.
+    ///   - recycling: What is done with a session between two users. Default: ``RecyclingMethod/fast``.
+    ///   - queue: How requests wait, with a name and an acquire timeout of its own; a budget that is shared with other pools.
+    ///     Default: requests wait until the deadline, and a failed connect fails the request that asked for it.
+    ///   - logger: Is told at the debug level of each connection that is opened, acquired, released and closed, and warned of
+    ///     leases that last too long and of a server where no connection can be opened. Default: nobody.
     /// - Throws: ``ConnectionStringError``; ``PoolError/Code/invalidConfiguration``; `ReactorError` if the system has no thread
     ///   or descriptor left for the event loops.
     @discardableResult
@@ -31,6 +34,8 @@ extension DatabasePool {
         credentials: DatabaseCredentials.Provider? = nil,
         configuration: PoolConfiguration = PoolConfiguration(),
         session: SessionOptions = SessionOptions(),
+        recycling: RecyclingMethod = .fast,
+        queue: PoolGroupConfiguration? = nil,
         logger: Logger? = nil
     ) throws -> DatabasePool {
         shared.initialize(
@@ -39,7 +44,8 @@ extension DatabasePool {
                 credentials: credentials,
                 configuration: configuration,
                 session: session,
-
+                recycling: recycling,
+                queue: queue,
                 logger: logger
             )
         )
@@ -52,8 +58,11 @@ extension DatabasePool {
     ///   - credentials: Looks up user and password for each connection that is opened. Default: what the parameters say.
     ///   - configuration: Limits, timeouts and the name. Default: at most 10 connections, made on demand.
     ///   - session: How sessions are set up.
-    ///   - logger: Is told at the debug level of each connection that is opened, acquired, released and closed. Default:
-    ///     nobody.
+    ///   - recycling: What is done with a session between two users. Default: ``RecyclingMethod/fast``.
+    ///   - queue: How requests wait, with a name and an acquire timeout of its own; a budget that is shared with other pools.
+    ///     Default: requests wait until the deadline, and a failed connect fails the request that asked for it.
+    ///   - logger: Is told at the debug level of each connection that is opened, acquired, released and closed, and warned of
+    ///     leases that last too long and of a server where no connection can be opened. Default: nobody.
     /// - Throws: ``PoolError/Code/invalidConfiguration``; `ReactorError` if the system has no thread or descriptor left for the
     ///   event loops.
     @discardableResult
@@ -62,6 +71,8 @@ extension DatabasePool {
         credentials: DatabaseCredentials.Provider? = nil,
         configuration: PoolConfiguration = PoolConfiguration(),
         session: SessionOptions = SessionOptions(),
+        recycling: RecyclingMethod = .fast,
+        queue: PoolGroupConfiguration? = nil,
         logger: Logger? = nil
     ) throws -> DatabasePool {
         shared.initialize(
@@ -70,6 +81,8 @@ extension DatabasePool {
                 credentials: credentials,
                 configuration: configuration,
                 session: session,
+                recycling: recycling,
+                queue: queue,
                 logger: logger
             )
         )
@@ -81,8 +94,11 @@ extension DatabasePool {
     ///
     /// - Parameters:
     ///   - configuration: Limits, timeouts and the name. Default: at most 10 connections, made on demand.
-    ///   - logger: Is told at the debug level of each connection that is opened, acquired, released and closed. Default:
-    ///     nobody.
+    ///   - recycling: What is done with a session between two users. Default: ``RecyclingMethod/fast``.
+    ///   - queue: How requests wait, with a name and an acquire timeout of its own; a budget that is shared with other pools.
+    ///     Default: requests wait until the deadline, and a failed connect fails the request that asked for it.
+    ///   - logger: Is told at the debug level of each connection that is opened, acquired, released and closed, and warned of
+    ///     leases that last too long and of a server where no connection can be opened. Default: nobody.
     ///   - getConnection: Opens a connection, by ``DatabaseConnection/connect(to:parameters:options:loop:deadline:events:executor:)``
     ///     for example. Called once for each physical connection, never when one is used again, so it is the place to look up a
     ///     security token. What it throws reaches the request that asked for the connection, as ``PoolError/underlying``. The
@@ -92,11 +108,19 @@ extension DatabasePool {
     @discardableResult
     public static func initialize(
         configuration: PoolConfiguration = PoolConfiguration(),
+        recycling: RecyclingMethod = .fast,
+        queue: PoolGroupConfiguration? = nil,
         logger: Logger? = nil,
         getConnection: @escaping @Sendable () async throws -> DatabaseConnection
     ) throws -> DatabasePool {
         shared.initialize(
-            try DatabasePool(configuration: configuration, logger: logger, getConnection: getConnection)
+            try DatabasePool(
+                configuration: configuration,
+                recycling: recycling,
+                queue: queue,
+                logger: logger,
+                getConnection: getConnection
+            )
         )
     }
 }

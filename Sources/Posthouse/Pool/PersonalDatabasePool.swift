@@ -7,6 +7,9 @@ import PosthouseReactor
 
 /// One PostgreSQL connection for each task, and for each thread that runs synchronous code. See ``PersonalPool``.
 ///
+/// A session has one user only, so what that leaves in it stays; but a transaction that is open at the end of the outermost
+/// scope is rolled back.
+///
 /// ```swift
 /// let pool = try PersonalDatabasePool("postgresql://app@db/shop")
 /// try await pool.withTaskLifetime {
@@ -93,6 +96,8 @@ public final class PersonalDatabasePool: Sendable {
                 parameters,
                 credentials: credentials,
                 session: session,
+                recycling: .fast,
+                gates: [],
                 configuration: configuration
             ),
             configuration: configuration,
@@ -124,7 +129,7 @@ public final class PersonalDatabasePool: Sendable {
         getConnection: @escaping @Sendable () async throws -> DatabaseConnection
     ) throws {
         try self.init(
-            strategy: DatabaseStrategy(getConnection, configuration: configuration),
+            strategy: DatabaseStrategy(getConnection, recycling: .fast, gates: [], configuration: configuration),
             configuration: configuration,
             lingering: lingering,
             log: logger.map { PoolLog($0, name: configuration.name) }

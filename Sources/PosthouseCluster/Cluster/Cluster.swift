@@ -24,6 +24,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - configuration: Pools, timeouts, routing.
     ///   - clock: The time, and the thread that monitors run on.
     ///   - random: Uniform in 0...1, for jitter.
+    ///   - observer: Hears what happens in the hosts' pools. Default: nobody.
     ///   - onDrop: Called if the cluster is dropped without ``close(timeout:)`` or ``terminate()``.
     /// - Throws: ``ClusterError`` with code `invalidArgument`.
     public init(
@@ -32,6 +33,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         configuration: ClusterConfiguration = ClusterConfiguration(),
         clock: any ClusterClock,
         random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) },
+        observer: (any PoolObserver)? = nil,
         onDrop: (@Sendable () -> Void)? = nil
     ) throws(ClusterError) {
         self.onDrop = onDrop
@@ -46,7 +48,8 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
                 driver: driver,
                 configuration: configuration,
                 clock: clock,
-                random: random
+                random: random,
+                observer: observer
             )
         } catch {
             throw ClusterError(.invalidArgument, message: error.message, pool: error)
@@ -76,9 +79,15 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     @inlinable
     public func write<Result>(
         timeout: Duration? = nil,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
-        try await use(request(readOnly: false, fallbackPrimary: nil, timeout: timeout), body)
+        try await use(
+            request(readOnly: false, fallbackPrimary: nil, timeout: timeout),
+            at: AcquireSite(fileID: fileID, line: line),
+            body
+        )
     }
 
     /// Runs `body` with a connection to a replica.
@@ -94,9 +103,15 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     public func read<Result>(
         fallbackPrimary: Bool? = nil,
         timeout: Duration? = nil,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
-        try await use(request(readOnly: true, fallbackPrimary: fallbackPrimary, timeout: timeout), body)
+        try await use(
+            request(readOnly: true, fallbackPrimary: fallbackPrimary, timeout: timeout),
+            at: AcquireSite(fileID: fileID, line: line),
+            body
+        )
     }
 
     /// Runs `body` with a connection to any usable host.
@@ -110,9 +125,15 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     @inlinable
     public func withAnyHost<Result>(
         timeout: Duration? = nil,
+        fileID: StaticString = #fileID,
+        line: UInt = #line,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
-        try await use(limited(AcquireRequest(wants: [.primary, .replica]), timeout), body)
+        try await use(
+            limited(AcquireRequest(wants: [.primary, .replica]), timeout),
+            at: AcquireSite(fileID: fileID, line: line),
+            body
+        )
     }
 
     /// Takes a connection to keep until the lease is released or dropped.
@@ -125,29 +146,36 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     public func acquire(
         readOnly: Bool = false,
         fallbackPrimary: Bool? = nil,
-        timeout: Duration? = nil
+        timeout: Duration? = nil,
+        fileID: StaticString = #fileID,
+        line: UInt = #line
     ) async throws(ClusterError) -> ClusterLease<Driver> {
         if !readOnly && fallbackPrimary != nil {
             throw ClusterError(.invalidArgument, message: "fallbackPrimary is for reads; a write has only the primary")
         }
         let request = request(readOnly: readOnly, fallbackPrimary: fallbackPrimary, timeout: timeout)
-        return ClusterLease(try await acquire(request), of: self)
+        return ClusterLease(try await acquire(request, at: AcquireSite(fileID: fileID, line: line)), of: self)
     }
 
     @inlinable
     func use<Result>(
         _ request: AcquireRequest,
+        at site: AcquireSite,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
-        let lease = try await acquire(request)
+        let lease = try await acquire(request, at: site)
         let result = try await body(core.driver.session(on: lease.connection, permit: lease.permit))
         try lease.release()
         return result
     }
 
     @inlinable
-    func acquire(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection> {
+    func acquire(
+        _ request: AcquireRequest,
+        at site: AcquireSite
+    ) async throws(ClusterError) -> Lease<Driver.Connection> {
         var request = request
+        request.site = site
         request.affinity = core.driver.currentAffinity
         do throws(PoolError) {
             return try await core.group.acquire(request)
@@ -267,6 +295,8 @@ extension Cluster {
             let message = "the task was cancelled while it waited for a connection"
             return ClusterError(.cancelled, message: message, pool: error)
         case .timedOut: break
+        case .exhausted: return failure(.exhausted, error.message, pool: error)
+        case .overloaded: return failure(.overloaded, error.message, pool: error)
         default: return failure(.connectFailed, error.message, pool: error)
         }
         let hosts = core.snapshot().hosts

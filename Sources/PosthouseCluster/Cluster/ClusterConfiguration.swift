@@ -8,10 +8,24 @@ public struct ClusterConfiguration: Sendable {
     public var name: String
     /// The pool of each host: its limits hold per host. Default: at most 10 connections, made on demand.
     public var pool: PoolConfiguration
-    /// How long ``Cluster/write(timeout:_:)``, ``Cluster/read(fallbackPrimary:timeout:_:)`` and
-    /// ``Cluster/acquire(readOnly:fallbackPrimary:timeout:)`` wait for a connection: for the role to appear, for a free
+    /// How long ``Cluster/write(timeout:fileID:line:_:)``,
+    /// ``Cluster/read(fallbackPrimary:timeout:fileID:line:_:)`` and
+    /// ``Cluster/acquire(readOnly:fallbackPrimary:timeout:fileID:line:)`` wait for a connection: for the role to appear, for a free
     /// connection, for connecting, all together. Default: 5 s.
     public var acquireTimeout: Duration
+    /// How many requests may wait for a connection to come back, or for a host that has the role; one more fails at once
+    /// with ``ClusterError/Code/exhausted``. Default: no limit.
+    public var maximumWaiters: Int?
+    /// When connects to every host that could serve a request have failed for so long, and nothing is open there, it fails
+    /// at once with ``ClusterError/Code/connectFailed`` instead of waiting until its deadline. While no host has the role,
+    /// requests wait. Default: they wait.
+    public var failFastAfter: Duration?
+    /// Sheds load when requests wait for too long, with ``ClusterError/Code/overloaded``. Default: each waits until its
+    /// deadline.
+    public var overload: OverloadControl?
+    /// A limit on the connections of all hosts together, which other clusters and pools may share. The monitors' sessions,
+    /// one for each host, do not count. Default: only the limits of ``pool`` hold, for each host.
+    public var budget: ConnectionBudget?
     /// The time between two health checks of a host while all is well. Default: 1 s.
     public var refreshDelay: Duration
     /// The most a health check may take, connecting included. Default: 1 s.
@@ -26,6 +40,10 @@ public struct ClusterConfiguration: Sendable {
         name: String = "posthouse",
         pool: PoolConfiguration = PoolConfiguration(),
         acquireTimeout: Duration = .seconds(5),
+        maximumWaiters: Int? = nil,
+        failFastAfter: Duration? = nil,
+        overload: OverloadControl? = nil,
+        budget: ConnectionBudget? = nil,
         refreshDelay: Duration = .seconds(1),
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
@@ -34,6 +52,10 @@ public struct ClusterConfiguration: Sendable {
         self.name = name
         self.pool = pool
         self.acquireTimeout = acquireTimeout
+        self.maximumWaiters = maximumWaiters
+        self.failFastAfter = failFastAfter
+        self.overload = overload
+        self.budget = budget
         self.refreshDelay = refreshDelay
         self.refreshTimeout = refreshTimeout
         self.fallbackPrimary = fallbackPrimary

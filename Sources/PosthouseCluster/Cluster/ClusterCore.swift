@@ -37,20 +37,28 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         driver: Driver,
         configuration: ClusterConfiguration,
         clock: any ClusterClock,
-        random: @escaping @Sendable () -> Double
+        random: @escaping @Sendable () -> Double,
+        observer: (any PoolObserver)?
     ) throws(PoolError) {
         self.driver = driver
         self.endpoints = endpoints
         self.configuration = configuration
         self.clock = clock
-        let group = PoolGroup<Driver.Connection>(
-            configuration: PoolGroupConfiguration(
+        let group = try PoolGroup<Driver.Connection>(
+            validating: PoolGroupConfiguration(
                 name: configuration.name,
-                acquireTimeout: configuration.acquireTimeout
+                acquireTimeout: configuration.acquireTimeout,
+                maximumWaiters: configuration.maximumWaiters,
+                failFastAfter: configuration.failFastAfter,
+                overload: configuration.overload,
+                budget: configuration.budget
             ),
-            time: clock
+            time: clock,
+            observer: observer
         )
         self.group = group
+        var pool = configuration.pool
+        if driver.validatesEachHandOut { pool.validation = .always }
         let links = endpoints.indices.map { HostLink<Driver>(host: $0) }
         var members: [MemberID] = []
         for (endpoint, link) in zip(endpoints, links) {
@@ -58,12 +66,13 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 endpoint: endpoint,
                 driver: driver,
                 clock: clock,
-                connectTimeout: configuration.pool.connectTimeout,
+                connectTimeout: pool.connectTimeout,
+                workTimeout: pool.workTimeout,
                 link: link
             )
             let label = String(describing: endpoint)
             members.append(
-                try group.addMember(label: label, configuration: configuration.pool, strategy: strategy)
+                try group.addMember(label: label, configuration: pool, strategy: strategy)
             )
         }
         self.members = members

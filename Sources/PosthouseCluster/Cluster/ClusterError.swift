@@ -8,7 +8,7 @@ public struct ClusterError: Error, Sendable {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case noPrimary, noReplica, noHostReachable, acquireTimedOut, connectFailed, notReady, cancelled, closed
-            case invalidArgument
+            case exhausted, overloaded, invalidArgument
         }
 
         private var value: Value
@@ -24,6 +24,10 @@ public struct ClusterError: Error, Sendable {
         public static let acquireTimedOut = Code(.acquireTimedOut)
         /// The role is there, but connecting to its hosts kept failing.
         public static let connectFailed = Code(.connectFailed)
+        /// As many requests as allowed (``ClusterConfiguration/maximumWaiters``) wait already.
+        public static let exhausted = Code(.exhausted)
+        /// Requests have been waiting for too long, and this one was refused (``ClusterConfiguration/overload``).
+        public static let overloaded = Code(.overloaded)
         /// The hosts asked for were not ready before the deadline.
         public static let notReady = Code(.notReady)
         /// The task was cancelled while it waited.

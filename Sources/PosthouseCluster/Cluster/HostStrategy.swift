@@ -31,6 +31,7 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     let driver: Driver
     let clock: any ClusterClock
     let connectTimeout: Duration
+    let workTimeout: Duration
     let link: HostLink<Driver>
 
     func create(slot: PoolSlot) async throws -> Driver.Connection {
@@ -59,6 +60,29 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     }
 
     func isClosed(_ connection: Driver.Connection) -> Bool { driver.isClosed(connection) }
+
+    func validate(_ connection: Driver.Connection) async throws {
+        do {
+            try await driver.validate(connection, deadline: workDeadline)
+        } catch {
+            if !Task.isCancelled { link.core?.suspect(link.host, .silence) }
+            throw error
+        }
+    }
+
+    var recycles: Bool { driver.recycles }
+
+    func needsRecycling(_ connection: Driver.Connection) -> Bool { driver.needsRecycling(connection) }
+
+    func canBeRecycled(_ connection: Driver.Connection) -> Bool { driver.canBeRecycled(connection) }
+
+    func recycle(_ connection: Driver.Connection) async throws {
+        try await driver.recycle(connection, deadline: workDeadline)
+    }
+
+    private var workDeadline: ContinuousClock.Instant {
+        clock.now + PoolConfiguration.driverTimeout(within: workTimeout)
+    }
 
     func close(_ connection: Driver.Connection) { driver.close(connection) }
 

@@ -46,6 +46,25 @@ public protocol ClusterDriver: Sendable {
     /// Makes the running work of a leased connection fail soon. From any thread. Default: nothing.
     func interrupt(_ connection: Connection, reason: InterruptReason)
 
+    /// Finds out by a round trip whether the connection works. Default: ``probe(_:deadline:)``.
+    func validate(_ connection: Connection, deadline: ContinuousClock.Instant) async throws
+
+    /// Whether each connection is validated before it is handed out, whatever the configuration says. Default: false.
+    var validatesEachHandOut: Bool { get }
+
+    /// Whether ``needsRecycling(_:)`` is to be asked of each connection that comes back. Default: false.
+    var recycles: Bool { get }
+
+    /// Whether a connection that came back has to be brought into order. Cheap. Default: true.
+    func needsRecycling(_ connection: Connection) -> Bool
+
+    /// Whether a connection that came back and counts as closed would not if it were recycled. Cheap. Default: false.
+    func canBeRecycled(_ connection: Connection) -> Bool
+
+    /// Brings a connection that came back into order for the next user; if it throws, the connection is closed. Default:
+    /// nothing.
+    func recycle(_ connection: Connection, deadline: ContinuousClock.Instant) async throws
+
     /// What a failure to connect or to probe says of the host. Default: ``HostFailure/Kind/unreachable``.
     func classify(_ error: any Error) -> HostFailure
 
@@ -59,6 +78,26 @@ public protocol ClusterDriver: Sendable {
 extension ClusterDriver {
     /// Does nothing.
     public func interrupt(_ connection: Connection, reason: InterruptReason) {}
+
+    /// Asks the server who it is.
+    public func validate(_ connection: Connection, deadline: ContinuousClock.Instant) async throws {
+        _ = try await probe(connection, deadline: deadline)
+    }
+
+    /// As the configuration says.
+    public var validatesEachHandOut: Bool { false }
+
+    /// Never.
+    public var recycles: Bool { false }
+
+    /// Always, where it is asked.
+    public func needsRecycling(_ connection: Connection) -> Bool { true }
+
+    /// No.
+    public func canBeRecycled(_ connection: Connection) -> Bool { false }
+
+    /// Does nothing.
+    public func recycle(_ connection: Connection, deadline: ContinuousClock.Instant) async throws {}
 
     /// Proves nothing more than that the attempt failed.
     public func classify(_ error: any Error) -> HostFailure {

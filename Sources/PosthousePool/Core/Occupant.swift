@@ -18,6 +18,7 @@ class Occupant: @unchecked Sendable {
 
     func isClosed() throws -> Bool { true }
     func needsTending() -> Bool { false }
+    func canBeRecycled() -> Bool { false }
     func validate() async throws {}
     func recycle() async throws {}
     /// Throws what the hook threw.
@@ -42,7 +43,11 @@ class Occupant: @unchecked Sendable {
     /// As ``condition``, of a connection that comes back.
     final var conditionOnReturn: Condition {
         let condition = condition
-        return isTendedOnReturn && condition == .usable && needsTending() ? .soiled : condition
+        return switch condition {
+        case .usable: isTendedOnReturn && needsTending() ? .soiled : .usable
+        case .closed: canBeRecycled() ? .soiled : .closed
+        default: condition
+        }
     }
 }
 
@@ -85,10 +90,14 @@ private final class StrategyOccupant<Strategy: ConnectionStrategy>: ConnectionOc
         hooks.returned != nil || strategy.needsRecycling(connection)
     }
 
+    override func canBeRecycled() -> Bool { strategy.canBeRecycled(connection) }
+
     override func validate() async throws { try await strategy.validate(connection) }
 
     override func recycle() async throws {
-        if strategy.recycles, strategy.needsRecycling(connection) { try await strategy.recycle(connection) }
+        if strategy.canBeRecycled(connection) || (strategy.recycles && strategy.needsRecycling(connection)) {
+            try await strategy.recycle(connection)
+        }
         try await hooks.returned?(connection)
     }
 

@@ -22,6 +22,7 @@ struct ConnectionWord: Equatable, Sendable {
     private static let inTransaction: UInt32 = 1 << 4
     private static let inFailedTransaction: UInt32 = 1 << 5
     private static let freedBit: UInt32 = 1 << 6
+    private static let used: UInt32 = 1 << 7
     private static let unusable = broken | interrupted | closing
     private static let transactionBits = inTransaction | inFailedTransaction
 
@@ -40,7 +41,13 @@ struct ConnectionWord: Equatable, Sendable {
     /// No statement can be sent any more.
     var isUnusable: Bool { bits & Self.unusable != 0 }
     /// Open, not busy, and outside a transaction.
-    var isReusable: Bool { bits == 0 }
+    var isReusable: Bool { bits & ~Self.used == 0 }
+    /// Open, not busy, and in a transaction.
+    var isInTransactionAtRest: Bool {
+        bits & Self.transactionBits != 0 && bits & ~(Self.used | Self.transactionBits) == 0
+    }
+    /// A statement was sent since it was last ``recycled()``.
+    var isUsed: Bool { bits & Self.used != 0 }
 
     var transactionStatus: TransactionStatus {
         if isUnusable { return .unknown }
@@ -50,10 +57,15 @@ struct ConnectionWord: Equatable, Sendable {
     }
 
     /// Nil if somebody else owns it, or nobody may.
-    func claimed() -> ConnectionWord? {
+    ///
+    /// - Parameter use: Whether a statement is to be sent that may leave something in the session.
+    func claimed(toUse use: Bool = false) -> ConnectionWord? {
         guard bits & (Self.busy | Self.unusable) == 0 else { return nil }
-        return ConnectionWord(bits: bits | Self.busy)
+        return ConnectionWord(bits: bits | Self.busy | (use ? Self.used : 0))
     }
+
+    /// Nothing is left in the session of those who used it.
+    func recycled() -> ConnectionWord { ConnectionWord(bits: bits & ~Self.used) }
 
     /// Nil if it is closing already. If it was not busy, the caller owns it now, and frees it.
     func closed() -> ConnectionWord? {

@@ -182,11 +182,8 @@ private struct ConnectWork: Sendable {
         )
         relay.connect(to: connection)
         connection.release()
-        // Dates are decoded in ISO style. It is the default and reported, so asking is rarely needed.
         do throws(DatabaseError) {
-            if try connection.parameterStatus("DateStyle")?.hasPrefix("ISO") == false {
-                try await connection.executeScript("SET DateStyle = ISO", deadline: deadline)
-            }
+            try await connection.useISODates(until: Moment(deadline))
         } catch {
             connection.close()
             throw error

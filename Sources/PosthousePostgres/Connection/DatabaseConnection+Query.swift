@@ -59,7 +59,7 @@ extension DatabaseConnection {
     ) async throws(DatabaseError) -> Rows {
         // Before the claim too: the connection may be in other hands.
         try check(permit)
-        try claim()
+        try claim(toUse: true)
         defer { release() }
         try prepareToSend(sql, purpose: .ordinary, deadline: deadline)
         var mayRetry = true
@@ -87,15 +87,18 @@ extension DatabaseConnection {
     }
 
     /// Runs any number of statements by the simple protocol.
+    ///
+    /// - Parameter isUse: Whether they may leave something in the session.
     func runScript(
         _ text: String,
         purpose: Purpose,
         permit: SendPermit?,
-        deadline: Moment?
+        deadline: Moment?,
+        isUse: Bool = true
     ) async throws(DatabaseError) -> [Rows] {
         let sql = SQL(raw: text)
         try check(permit)
-        try claim()
+        try claim(toUse: isUse)
         defer { release() }
         try prepareToSend(sql, purpose: purpose, deadline: deadline)
         try checkText(text)

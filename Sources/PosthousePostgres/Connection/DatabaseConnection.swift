@@ -44,6 +44,9 @@ public final class DatabaseConnection: Sendable {
     /// Where the connection is kept while it is idle, if its maker did not say so by ``events``.
     let keeper = AtomicLazyReference<IdleKeeper>()
 
+    /// Whom to tell when it is closed, if anybody.
+    let aftermath = AtomicLazyReference<Aftermath>()
+
     /// See ``ConnectionWord``.
     let word = Atomic<UInt32>(ConnectionWord.born.bits)
 
@@ -124,9 +127,11 @@ extension DatabaseConnection {
     }
 
     /// Makes the caller the owner, until ``release()``.
+    ///
+    /// - Parameter use: Whether a statement is to be sent that may leave something in the session.
     @inline(__always)
-    func claim() throws(DatabaseError) {
-        guard move({ $0.claimed() }) != nil else { throw refusedClaim() }
+    func claim(toUse use: Bool = false) throws(DatabaseError) {
+        guard move({ $0.claimed(toUse: use) }) != nil else { throw refusedClaim() }
         pq.take()
     }
 
@@ -157,7 +162,10 @@ extension DatabaseConnection {
     /// Frees everything. Called by the owner of a connection that is closing.
     func free() {
         registration.deregister()
+        let aftermath = aftermath.load()
+        let farEnd = aftermath == nil ? nil : FarEnd(of: pq.socket)
         pq.finish()
         move { $0.freed() }
+        aftermath?.closed(farEnd)
     }
 }

@@ -219,7 +219,7 @@ extension RealServers {
                 await #expect(throws: DatabaseError.self) { try await db.execute("COPY (SELECT 1) TO STDOUT") }
                 return db.backendPID
             }
-            #expect(second != first)
+            #expect(second == first)
             let (third, sleeping) = try await pool.withConnection { db in
                 let sleeping = Task { try await db.query("SELECT pg_sleep(600)") }
                 try await eventually("it runs") { db.transactionStatus == .active }

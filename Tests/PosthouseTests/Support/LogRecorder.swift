@@ -5,10 +5,15 @@ import Synchronization
 
 /// Keeps what is logged.
 final class LogRecorder: Sendable {
-    private let lines = Mutex<[String]>([])
+    private let lines = Mutex<[(text: String, metadata: Logger.Metadata)]>([])
 
     /// "level message", in order.
-    var messages: [String] { lines.withLock { $0 } }
+    var messages: [String] { lines.withLock { $0.map(\.text) } }
+
+    /// What the first line with this text says beside it.
+    func metadata(of text: String) -> Logger.Metadata? {
+        lines.withLock { lines in lines.first { $0.text == text }?.metadata }
+    }
 
     func logger(_ level: Logger.Level) -> Logger {
         var logger = Logger(label: "test") { _ in Handler(recorder: self) }
@@ -27,7 +32,8 @@ final class LogRecorder: Sendable {
         }
 
         func log(event: LogEvent) {
-            recorder.lines.withLock { $0.append("\(event.level) \(event.message)") }
+            let metadata = self.metadata.merging(event.metadata ?? [:]) { $1 }
+            recorder.lines.withLock { $0.append(("\(event.level) \(event.message)", metadata)) }
         }
     }
 }
