@@ -132,7 +132,7 @@ extension RealServers {
             }
             try await pool.withConnection { db in
                 #expect(db.transactionStatus == .idle)
-                #expect(db.backendPID != escaped.backendPID)
+                #expect(db.backendPID == escaped.backendPID)
             }
             let error = await #expect(throws: DatabaseError.self) { try await escaped.query("SELECT 1") }
             #expect(error?.code == .leaseExpired)
