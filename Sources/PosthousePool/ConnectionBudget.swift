@@ -59,7 +59,6 @@ public final class ConnectionBudget: Sendable {
 
     func leave(_ party: Int) {
         state.withLock { state in
-            state.cores[party] = nil
             state.orders += state.ledger.forget(party)
         }
         deliver()
@@ -81,25 +80,33 @@ extension ConnectionBudget {
     /// decided, by one thread at a time.
     private func deliver() {
         while true {
-            let next: (order: BudgetLedger.Order, core: PoolCore?, need: Int)? = state.withLock { state in
+            let next: Next = state.withLock { state in
                 // The one who tells, further up this stack or on another thread, sees to the rest.
-                if state.isTelling { return nil }
+                if state.isTelling { return .nothing }
                 guard !state.orders.isEmpty else {
-                    state.cores = state.cores.filter { state.ledger.parties[$0.key]?.isInvolved ?? false }
-                    return nil
+                    let cores = state.cores
+                    state.cores = cores.filter { state.ledger.parties[$0.key]?.isInvolved ?? false }
+                    return .released(cores)
                 }
                 state.isTelling = true
                 let order = state.orders.removeFirst()
-                return (order, state.cores[order.party], state.ledger.asking)
+                return .order(order, state.cores[order.party], need: state.ledger.asking)
             }
-            guard let next else { return }
-            switch next.order {
-            case .grant: next.core?.permitGranted()
-            case .press(_, let pressure, let number):
-                next.core?.press(pressure, number: number, need: next.need)
+            switch next {
+            case .order(.grant, let core, _): core?.permitGranted()
+            case .order(.press(_, let pressure, let number), let core, let need):
+                core?.press(pressure, number: number, need: need)
+            case .nothing, .released: return
             }
             state.withLock { $0.isTelling = false }
         }
+    }
+
+    private enum Next {
+        case order(BudgetLedger.Order, PoolCore?, need: Int)
+        /// To be let go of outside the lock: a core that ends there tells the budget.
+        case released([Int: PoolCore])
+        case nothing
     }
 }
 

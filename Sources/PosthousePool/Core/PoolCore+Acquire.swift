@@ -34,9 +34,7 @@ extension PoolCore {
     /// connection is fit; one lock if somebody does.
     @usableFromInline
     func take(_ request: AcquireRequest) throws(PoolError) -> Grant? {
-        if let member = request.member, member.group != ObjectIdentifier(self) {
-            throw .invalid("The request names a member of another pool group.")
-        }
+        try check(request)
         var isLow = false
         if let grant = open.take(request, isLow: &isLow) {
             if isLow { keepUp(grant.slot.id.member) }
@@ -44,6 +42,17 @@ extension PoolCore {
             try reject(refuse, since: nil)
         }
         return try takeWithLock(request)
+    }
+
+    /// - Throws: ``PoolError/Code/invalidConfiguration`` if it names a member of another group.
+    @inline(__always)
+    func check(_ request: AcquireRequest) throws(PoolError) {
+        if let member = request.member, member.group != ObjectIdentifier(self) { throw Self.foreignMember() }
+    }
+
+    @inline(never)
+    private static func foreignMember() -> PoolError {
+        .invalid("the request names a member of another pool group")
     }
 
     private func takeWithLock(_ request: AcquireRequest) throws(PoolError) -> Grant? {

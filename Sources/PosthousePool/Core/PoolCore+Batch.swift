@@ -16,6 +16,7 @@ extension PoolCore {
     nonisolated(nonsending) func takeTogether(_ count: Int, _ request: AcquireRequest) async throws(PoolError)
         -> [Grant]
     {
+        try check(request)
         let room = state.withLock { state in
             state.machine.members.indices.reduce(0) { room, index in
                 guard request.member.map({ $0.index == index }) ?? true else { return room }

@@ -54,9 +54,10 @@ extension PoolCore.State {
         // The queue gives its memory back when it falls empty, and so does the table beside it; but not before everybody
         // who left in this step was found there.
         if machine.queue.capacity == 0 { waiters = [] }
-        if machine.isClosing, let alarm, machine.nextTime == nil {
-            effects.append(.cancel(alarm))
-            self.alarm = nil
+        if machine.isClosing, machine.nextTime == nil {
+            if let alarm { effects.append(.cancel(alarm)) }
+            alarm = nil
+            // One that is not set yet will find that it is not the latest.
             alarmNumber += 1
             machine.armed = nil
         }

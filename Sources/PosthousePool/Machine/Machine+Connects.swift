@@ -15,7 +15,7 @@ extension Machine {
             return true
         }
         guard holds(id, .connecting) else { return false }
-        let waiter = endConnect(id)
+        let waiter = endConnect(id, now: now)
         recover(id.member, &actions)
         tables[id.member].settle(id.index, at: affinity)
         begin(id, now: now, &actions)
@@ -47,7 +47,7 @@ extension Machine {
             vacate(id, &actions)
         } else if holds(id, .connecting) {
             let isAskedFor = tables[id.member][id.index].isAskedFor
-            let waiter = endConnect(id)
+            let waiter = endConnect(id, now: now)
             vacate(id, &actions)
             connectDisappointed(id, waiter: waiter, isAskedFor: isAskedFor, now: now, &actions)
         } else {
@@ -60,7 +60,7 @@ extension Machine {
     /// The connect runs on, unwanted: its task is told to end, and counts until it does or is written off.
     mutating func abandon(_ id: SlotID, timedOut: Bool, now: Moment, _ actions: inout [Action]) {
         let isAskedFor = tables[id.member][id.index].isAskedFor
-        let waiter = endConnect(id)
+        let waiter = endConnect(id, now: now)
         let writtenOffAt = now + Self.abandonedGrace
         move(id, to: .abandoned)
         tables[id.member][id.index].deadline = writtenOffAt
@@ -114,12 +114,15 @@ extension Machine {
     }
 
     /// The waiter that counted on the connect, if any, does no more.
-    private mutating func endConnect(_ id: SlotID) -> WaiterID? {
+    private mutating func endConnect(_ id: SlotID, now: Moment) -> WaiterID? {
         let waiter = tables[id.member][id.index].waiter
         tables[id.member][id.index].waiter = nil
         tables[id.member][id.index].isAskedFor = false
         tables[id.member][id.index].deadline = nil
-        if let waiter { queue[waiter.index].connect = nil }
+        if let waiter {
+            queue[waiter.index].connect = nil
+            queue.noteUncovered(waiter.index, now: now)
+        }
         return waiter
     }
 
@@ -258,7 +261,7 @@ extension Machine {
 
     /// Waiters that count on a connect that will not serve them (its member was fenced, expired, or serves something else
     /// now) do so no more.
-    mutating func recheckCover() {
+    mutating func recheckCover(now: Moment) {
         for member in members.indices {
             for index in tables[member].connects {
                 guard let waiter = tables[member].slots[index].waiter else { continue }
@@ -266,6 +269,7 @@ extension Machine {
                 tables[member][index].waiter = nil
                 tables[member][index].isAskedFor = false
                 queue[waiter.index].connect = nil
+                queue.noteUncovered(waiter.index, now: now)
             }
         }
     }

@@ -28,7 +28,7 @@ extension Machine {
     mutating func expire(_ member: Int, now: Moment, _ actions: inout [Action]) {
         members[member].wasFenced = false
         renew(member, &actions)
-        recheckCover()
+        recheckCover(now: now)
         plan(now: now, &actions)
     }
 
@@ -148,7 +148,7 @@ extension Machine {
 
     private mutating func servicesChanged(now: Moment, _ actions: inout [Action]) {
         served = members.reduce(into: []) { $0.formUnion($1.services) }
-        recheckCover()
+        recheckCover(now: now)
         serveFromIdle(&actions)
         refuseHopeless(&actions)
         plan(now: now, &actions)

@@ -155,14 +155,13 @@ extension Machine {
         }
         if let broken = hopeless(demand) { return .unavailable(broken) }
         let id = queue.enter(demand, deadline: deadline, holder: holder, failsFast: failsFast, ticket: ticket)
-        let isBusy = queue.hasUncovered(queue[id.index].line, besides: id.index)
         cover(id, now: now, &actions)
+        if queue[id.index].connect == nil { queue.noteUncovered(id.index, now: now) }
         if !(isReturning ?? (ticket != nil)), queue[id.index].connect == nil {
             if uncovered > maximumWaiters {
                 queue.remove(at: id.index)
                 return .exhausted
             }
-            queue.noteUncovered(id.index, isFirst: !isBusy, now: now)
             hasten(id, now: now)
         }
         let end = queue[id.index].deadline

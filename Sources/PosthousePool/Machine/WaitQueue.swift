@@ -118,8 +118,10 @@ struct WaitQueue {
         return candidate != nil
     }
 
-    mutating func noteUncovered(_ index: Int, isFirst: Bool, now: Moment) {
-        if isFirst { lines[self[index].line].uncoveredSince = now }
+    /// It waits for a connection to come back from now on.
+    mutating func noteUncovered(_ index: Int, now: Moment) {
+        let line = self[index].line
+        if !hasUncovered(line, besides: index) { lines[line].uncoveredSince = now }
     }
 
     func uncoveredSince(_ index: Int) -> Moment { lines[self[index].line].uncoveredSince }

@@ -44,6 +44,8 @@ public final class PersonalPool<Strategy: ConnectionStrategy>: Sendable {
         var configuration = configuration
         configuration.maximumSize = 1
         configuration.burstLimit = nil
+        configuration.minimumSize = 0
+        configuration.minimumIdle = 0
         try configuration.validate()
         if lingering < .zero { throw .invalid("lingering is \(lingering); it must not be negative") }
         core = PersonalCore(
@@ -127,7 +129,8 @@ public final class PersonalPool<Strategy: ConnectionStrategy>: Sendable {
     /// the thread ends.
     ///
     /// Opening it blocks the thread: the strategy works on the default executor meanwhile. So this is for threads of your own,
-    /// and not for tasks, whose threads are few and must not be blocked.
+    /// and not for tasks, whose threads are few and must not be blocked; nor for an isolated `deinit`, which runs on such a
+    /// thread without being a task.
     ///
     /// - Throws: ``PoolError/Code/insideTask`` where a task is running; else as ``withConnection(_:)``.
     @discardableResult

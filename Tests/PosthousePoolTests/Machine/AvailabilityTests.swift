@@ -173,6 +173,18 @@ import Testing
 
     // MARK: Overload
 
+    @Test func aConnectThatFailedALittleWhileAgoIsNoOverload() throws {
+        var pool = pool(1, breakAfter: nil, overload: OverloadControl())
+        // Long before, so that a moment that was never noted would count as long ago.
+        pool.now += .seconds(1000)
+        let (_, actions) = pool.request(patience: .seconds(600))
+        pool.now += .milliseconds(50)
+        pool.connectFailed(try #require(actions.connects.first))
+        pool.now += .milliseconds(10)
+        let patient = try pool.waiter(patience: .seconds(600))
+        #expect(pool.machine.queue[patient.index].deadline == pool.now + .seconds(600))
+    }
+
     @Test func inAQueueThatDoesNotEmptyNewRequestsWaitOnlyForAShortTime() throws {
         let overload = OverloadControl(target: .milliseconds(5), interval: .milliseconds(100))
         var pool = pool(1, breakAfter: nil, overload: overload)

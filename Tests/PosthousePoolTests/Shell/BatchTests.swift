@@ -204,6 +204,18 @@ struct BatchTests {
         try await test.expectAtRest()
     }
 
+    @Test func aBatchFromAnotherGroupsMemberIsRefused() async throws {
+        let one = try TestGroup(members: 1)
+        let other = try TestGroup(members: 2)
+        for member in other.members {
+            let error = await #expect(throws: PoolError.self) {
+                _ = try await one.group.acquire(count: 1, AcquireRequest(member: member))
+            }
+            #expect(error?.code == .invalidConfiguration)
+        }
+        try await one.expectAtRest()
+    }
+
     @Test func aConnectThatFailsFailsTheBatchAndGivesTheRestBack() async throws {
         let test = try TestPool(4)
         try await test.warmUp(2)

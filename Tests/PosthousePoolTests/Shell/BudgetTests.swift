@@ -135,6 +135,30 @@ struct BudgetTests {
         #expect(test.pools[0].status().available == 1)
     }
 
+    @Test func aPoolThatIsDroppedWhileOthersCompeteEndsInPeace() async throws {
+        for _ in 0..<50 {
+            let test = try Pools(2, limit: 2, time: SystemTime())
+            let budget = test.budget
+            do {
+                let gone = try ConnectionPool(
+                    strategy: ScriptedStrategy(),
+                    queue: PoolGroupConfiguration(connectFailurePolicy: .failRequester, budget: budget)
+                )
+                try await gone.withConnection { _ in }
+                let held = try await test.hold(0, 1)
+                let others = (0..<3).map { _ in
+                    Task { try await test.pools[1].withConnection { _ in await Task.yield() } }
+                }
+                async let closed = gone.close()
+                for holder in held { try await holder.end() }
+                for other in others { try await other.value }
+                _ = await closed
+            }
+            for pool in test.pools { await pool.close() }
+            try await eventually { budget.used == 0 }
+        }
+    }
+
     @Test func aBudgetOfNothingIsRefused() {
         #expect(throws: PoolError.self) { try ConnectionBudget(limit: 0) }
     }
