@@ -62,6 +62,13 @@ final class Preparation: Sendable {
             interrupt()
         }
     }
+
+    /// - Parameter forget: Called if the work still goes on though it took too long: only then does nobody else have the lease.
+    func writeOff(_ forget: () -> Void) {
+        phase.withLock { phase in
+            if phase == .tooLong { forget() }
+        }
+    }
 }
 
 extension PoolCore {
@@ -86,7 +93,7 @@ extension PoolCore {
             interruptWork(on: occupant, preparation)
             work.cancel()
             guard await sleep(until: tooLong + Machine.abandonedGrace) else { return }
-            writeOff(grant, slot)
+            preparation.writeOff { writeOff(grant, slot) }
         }
         watch.begin(watcher)
         let decision = await withTaskCancellationHandler {

@@ -256,7 +256,8 @@ struct ScenarioTests {
             return served.order.count == 10_000
         }
         for task in tasks { try await executor.value(of: task) }
-        #expect(served.order == Array(0..<10_000))
+        // Each of them, once; in which order they were granted is not in which order their tasks ran.
+        #expect(served.order.sorted() == Array(0..<10_000))
         #expect(test.strategy.counts.creates - down <= 4)
         #expect(test.strategy.counts.mostLive <= 4)
         try await test.expectAtRest()

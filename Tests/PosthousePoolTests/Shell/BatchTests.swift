@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PosthouseBase
+import Synchronization
 import Testing
 
 @testable import PosthousePool
@@ -318,11 +319,16 @@ struct BatchTests {
         #expect(test.core.interrupts == [0])
         // An interrupt holds a close up as ever.
         let end = Promise<Void>()
-        let next = executor.task { try await test.pool.withConnection { _ in await end.value() } }
-        executor.run()
+        let inside = Atomic(false)
+        let next = executor.task {
+            try await test.pool.withConnection { _ in
+                inside.store(true, ordering: .sequentiallyConsistent)
+                await end.value()
+            }
+        }
         try await eventually {
             executor.run()
-            return test.status.leased == 1
+            return inside.load(ordering: .sequentiallyConsistent)
         }
         test.strategy.onInterrupt {
             end.keep(())

@@ -32,3 +32,22 @@ struct PromiseTests {
         }
     }
 }
+
+/// Whether work of the pool's own may be written off.
+struct PreparationTests {
+    @Test func onlyWorkThatTookTooLongAndGoesOnIsWrittenOff() {
+        let ended = Preparation()
+        #expect(ended.end(), "in time")
+        ended.tooLong { Issue.record("it has ended") }
+        ended.writeOff { Issue.record("its connection is somebody else's by now") }
+
+        let late = Preparation()
+        late.writeOff { Issue.record("it may still end in time") }
+        var events: [String] = []
+        late.tooLong { events.append("interrupted") }
+        late.writeOff { events.append("written off") }
+        #expect(events == ["interrupted", "written off"])
+        #expect(!late.end())
+        late.writeOff { Issue.record("it has ended") }
+    }
+}
