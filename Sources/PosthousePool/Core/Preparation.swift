@@ -92,7 +92,7 @@ extension PoolCore {
             guard await sleep(until: tooLong) else { return }
             interruptWork(on: occupant, preparation)
             work.cancel()
-            guard await sleep(until: tooLong + Machine.abandonedGrace) else { return }
+            guard await sleep(until: now + Machine.abandonedGrace) else { return }
             preparation.writeOff { writeOff(grant, slot) }
         }
         watch.begin(watcher)

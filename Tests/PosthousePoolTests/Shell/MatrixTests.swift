@@ -57,14 +57,8 @@ struct MatrixTests {
         let driver = Task {
             // What is slow goes on, and time passes, until everybody is done.
             while !Task.isCancelled {
-                if test.strategy.counts.opening > 0 { test.strategy.open() }
                 if body == .never { for task in tasks { task.cancel() } }
-                // Whoever was told to end does so before time passes: after a second of it he would be written off.
-                while test.core.abandonedConnects > 0, test.strategy.counts.opening == 0, !Task.isCancelled {
-                    await Task.yield()
-                }
-                test.time.advance(by: .milliseconds(100))
-                await Task.yield()
+                await step(test, .milliseconds(100))
             }
         }
         for task in tasks { _ = await task.result }
@@ -144,17 +138,19 @@ struct MatrixTests {
 
     /// What is slow goes on, and time passes, until the task is cancelled.
     private func drive(_ test: TestPool) async {
-        let strategy = test.strategy
-        while !Task.isCancelled {
-            if strategy.counts.opening > 0 { strategy.open() }
-            strategy.validation.open()
-            strategy.recycling.open()
-            // As above.
-            while test.core.abandonedConnects > 0, strategy.counts.opening == 0, !Task.isCancelled {
-                await Task.yield()
-            }
-            test.time.advance(by: .milliseconds(250))
+        while !Task.isCancelled { await step(test, .milliseconds(250)) }
+    }
+
+    /// Whoever was told to end does so before time passes: after a second of it he would be written off, and his place would
+    /// be another's while his connection is still open.
+    private func step(_ test: TestPool, _ duration: Duration) async {
+        repeat {
+            if test.strategy.counts.opening > 0 { test.strategy.open() }
+            test.strategy.validation.open()
+            test.strategy.recycling.open()
             await Task.yield()
-        }
+        } while (test.core.lateWork > 0 || test.strategy.hasLateWork) && !Task.isCancelled
+        test.time.advance(by: duration)
+        await Task.yield()
     }
 }

@@ -191,6 +191,13 @@ final class ScriptedStrategy: ConnectionStrategy {
         }
     }
 
+    /// Whether work on a connection was told to end because it takes too long, and the connection is still open.
+    var hasLateWork: Bool {
+        state.withLock { state in
+            state.interrupted.contains { $0.reason == .unresponsive && !state.closedNumbers.contains($0.number) }
+        }
+    }
+
     // MARK: - The script
 
     var counts: Counts { state.withLock { $0.counts } }

@@ -99,6 +99,12 @@ extension PoolCore {
     var nextAlarm: Moment? { state.withLock { $0.machine.armed } }
     var hasAlarm: Bool { state.withLock { $0.alarm != nil } }
     var waiterPlaces: Int { state.withLock { max($0.waiters.count, $0.machine.queue.capacity) } }
-    var abandonedConnects: Int { state.withLock { $0.machine.members.reduce(0) { $0 + $1.abandoned } } }
+    /// Connects and other work of the pool's own that were told to end, and go on.
+    var lateWork: Int {
+        state.withLock { state in
+            state.machine.members.reduce(0) { $0 + $1.abandoned }
+                + state.machine.tables.reduce(0) { $0 + $1.slots.count(where: \.isOverdue) }
+        }
+    }
     var slotPlaces: Int { state.withLock { $0.machine.tables.reduce(0) { $0 + $1.slots.count } } }
 }
