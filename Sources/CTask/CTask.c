@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "CTask.h"
+#include <stdatomic.h>
+#include <unistd.h>
 
 uint64_t ctask_random(void) {
   static _Thread_local uint64_t state = 0;
@@ -10,3 +12,12 @@ uint64_t ctask_random(void) {
   state ^= state >> 27;
   return state * 0x2545F4914F6CDD1Du >> 32;
 }
+
+uint64_t ctask_thread_number(void) {
+  static _Atomic uint64_t threads = 1;
+  static _Thread_local uint64_t number = 0;
+  if (number == 0) number = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+  return number - 1;
+}
+
+long ctask_processors(void) { return sysconf(_SC_NPROCESSORS_ONLN); }

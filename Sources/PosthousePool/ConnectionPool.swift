@@ -23,13 +23,7 @@ public final class ConnectionPool<Strategy: ConnectionStrategy>: Sendable {
         time: any TimeSource = SystemTime(),
         observer: (any PoolObserver)? = nil
     ) throws(PoolError) {
-        let queue =
-            queue
-            ?? PoolGroupConfiguration(
-                name: configuration.name,
-                acquireTimeout: configuration.acquireTimeout,
-                connectFailurePolicy: .failRequester
-            )
+        let queue = queue ?? PoolGroupConfiguration(of: configuration)
         group = try PoolGroup(validating: queue, time: time, observer: observer)
         member = try group.addMember(label: queue.name, configuration: configuration, strategy: strategy, hooks: hooks)
         group.setServices(.all, for: member)

@@ -21,4 +21,10 @@ static inline uint64_t ctask_current_number(void) {
 
 // A random number of the thread's own generator (xorshift64*): good enough to break ties, shared with nobody.
 uint64_t ctask_random(void);
+
+// 0 in the thread that asks first, 1 in the next one, and so on.
+uint64_t ctask_thread_number(void);
+
+// How many processors are online.
+long ctask_processors(void);
 #endif

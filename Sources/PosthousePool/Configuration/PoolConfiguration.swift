@@ -228,8 +228,16 @@ public struct PoolGroupConfiguration: Sendable {
     /// connection is chosen without asking). Default `nil`: random.
     public var seed: UInt64?
 
+    /// How requests wait for a single pool, unless more is said.
+    init(of pool: PoolConfiguration) {
+        self.init(name: pool.name, acquireTimeout: pool.acquireTimeout, connectFailurePolicy: .failRequester)
+    }
+
     /// Whether idle connections are leased without the lock where that is possible. The tests say no, to compare.
     var laysIdleOpen = true
+
+    /// How idle connections are dealt out to threads; the tests have one stripe where they say which connection is next.
+    var stripes = Stripes.ofMachine
 
     /// A configuration; every part has a default.
     public init(

@@ -18,6 +18,10 @@ import Synchronization
 /// - Withdrawing is a swap too. A connection given back before it is in the bits that it returns, and its giver does
 ///   nothing more; whoever comes after finds the word withdrawn and goes to the lock.
 /// - Connections come and go, and services and limits change, while the words are withdrawn.
+///
+/// Two processors that swap the same word wait for each other. So the slots of one `SlotSet` word are dealt out in turn to
+/// several words, the *stripes*, and each thread begins with a stripe of its own: while there are enough idle connections,
+/// threads meet at no word.
 struct OpenIdle: ~Copyable {
     /// What the member serves, as of the last step.
     let services = Atomic<UInt8>(0)
@@ -33,7 +37,10 @@ struct OpenIdle: ~Copyable {
     let canOpen = Atomic<Bool>(false)
 
     private let fence: MemberFence
+    /// How many words of a `SlotSet` there are; each has as many stripes.
     private let wordCount: Int
+    private let stripes: Stripes
+    /// All stripes of the first word, then those of the second one.
     private let words: UnsafeMutablePointer<Word>
 
     /// The connection of each slot; kept alive by the member's places. Written while the words are withdrawn.
@@ -65,11 +72,12 @@ struct OpenIdle: ~Copyable {
     }
 
     /// - Parameter capacity: How many slots it has words for, at the least.
-    init(fence: MemberFence, capacity: Int) {
+    init(fence: MemberFence, capacity: Int, stripes: Stripes) {
         self.fence = fence
+        self.stripes = stripes
         wordCount = max(1, (capacity + SlotSet.slotsPerWord - 1) / SlotSet.slotsPerWord)
-        words = .allocate(capacity: wordCount)
-        for index in 0..<wordCount { (words + index).initialize(to: Word()) }
+        words = .allocate(capacity: wordCount * stripes.count)
+        for index in 0..<wordCount * stripes.count { (words + index).initialize(to: Word()) }
         occupants = .allocate(capacity: wordCount * SlotSet.slotsPerWord)
         occupants.initialize(repeating: nil, count: wordCount * SlotSet.slotsPerWord)
         homes = .allocate(capacity: wordCount * Self.homesPerWord)
@@ -77,7 +85,7 @@ struct OpenIdle: ~Copyable {
     }
 
     deinit {
-        words.deinitialize(count: wordCount)
+        words.deinitialize(count: wordCount * stripes.count)
         words.deallocate()
         occupants.deallocate()
         homes.deinitialize(count: wordCount * Self.homesPerWord)
@@ -94,7 +102,7 @@ extension OpenIdle {
     /// How many connections lie open; nil if they are withdrawn.
     var count: Int? {
         var count = 0
-        for index in 0..<wordCount {
+        for index in 0..<wordCount * stripes.count {
             let word = words[index].load()
             if word.isWithdrawn { return nil }
             count += word.idle.nonzeroBitCount
@@ -119,9 +127,12 @@ extension OpenIdle {
 
     @inline(__always)
     private func take(for wanted: ServiceClass, home: Int, _ holder: UInt) -> Grant? {
-        for index in 0..<wordCount {
+        let first = stripes.ofThread
+        for turn in 0..<wordCount * stripes.count {
+            let index = stripes.index(turn, from: first)
+            let position = stripes.word(of: index)
             var word = words[index].load()
-            let eligible = home == 0 ? .max : homes[row(index, home)].load(ordering: .relaxed)
+            let eligible = home == 0 ? .max : homes[row(position, home)].load(ordering: .relaxed)
             while let (next, slot) = word.taking(from: eligible) {
                 // Both belong to the opening that the swap finds unchanged: not to an earlier one, because the word was
                 // acquired, nor to a later one, because whoever acquires what came after a withdrawal finds that too.
@@ -129,7 +140,7 @@ extension OpenIdle {
                 let fence = fence.word.load(ordering: .acquiring)
                 guard words[index].swap(&word, for: next) else { continue }
                 // There while its bit can be set.
-                let occupant = occupants[index * SlotSet.slotsPerWord + slot]!
+                let occupant = occupants[position * SlotSet.slotsPerWord + slot]!
                 let epoch = occupant._withUnsafeGuaranteedRef { occupant in
                     occupant.slot.holder.store(holder, ordering: .relaxed)
                     return occupant.slot.epoch.load(ordering: .relaxed)
@@ -166,16 +177,22 @@ extension OpenIdle {
 extension OpenIdle {
     /// Takes back what lies open, word by word. The result lies open no more.
     func withdraw(_ body: (_ word: Int, _ idle: UInt64) -> Void) {
-        for index in 0..<wordCount {
-            var word = words[index].load()
-            while !words[index].swap(&word, for: word.withdrawing()) {}
-            body(index, word.idle)
+        for position in 0..<wordCount {
+            var idle: UInt64 = 0
+            for index in stripes.indices(of: position) {
+                var word = words[index].load()
+                while !words[index].swap(&word, for: word.withdrawing()) {}
+                idle |= word.idle
+            }
+            body(position, idle)
         }
     }
 
     /// What lies open at this moment.
     func look(_ body: (_ word: Int, _ idle: UInt64) -> Void) {
-        for index in 0..<wordCount { body(index, words[index].load().idle) }
+        for position in 0..<wordCount {
+            body(position, stripes.indices(of: position).reduce(0) { $0 | words[$1].load().idle })
+        }
     }
 
     /// What the member serves from now on, whether it is laid open or not: whoever would ask it goes to the lock while it
@@ -187,9 +204,12 @@ extension OpenIdle {
         room.store(member.retryAt == nil ? member.softLimit - member.sockets : 0, ordering: .relaxed)
         canOpen.store(member.canOpen, ordering: .relaxed)
         floor.store(member.idleFloor, ordering: .relaxed)
-        for index in 0..<wordCount {
-            let next = words[index].load().opening(idle(index))
-            words[index].bits.store(next.bits, ordering: .releasing)
+        for position in 0..<wordCount {
+            let idle = idle(position)
+            for index in stripes.indices(of: position) {
+                let next = words[index].load().opening(idle & stripes.slots(of: index))
+                words[index].bits.store(next.bits, ordering: .releasing)
+            }
         }
     }
 
@@ -199,17 +219,17 @@ extension OpenIdle {
         let before = occupants[slot]
         occupants[slot] = occupant.map { Unmanaged.passUnretained($0) }
         let bit: UInt64 = 1 << UInt64(slot % SlotSet.slotsPerWord)
-        let word = slot / SlotSet.slotsPerWord
+        let position = slot / SlotSet.slotsPerWord
         if let before {
             let home = before._withUnsafeGuaranteedRef { $0.affinity }
-            homes[row(word, home)].bitwiseAnd(~bit, ordering: .relaxed)
+            homes[row(position, home)].bitwiseAnd(~bit, ordering: .relaxed)
         }
         guard let occupant else { return }
-        homes[row(word, occupant.affinity)].bitwiseOr(bit, ordering: .relaxed)
-        occupant.slot.word.store(words + word, ordering: .releasing)
+        homes[row(position, occupant.affinity)].bitwiseOr(bit, ordering: .relaxed)
+        occupant.slot.word.store(words + stripes.index(of: slot), ordering: .releasing)
     }
 
-    private func row(_ word: Int, _ home: Int) -> Int {
-        word * Self.homesPerWord + Int(UInt(bitPattern: home) % UInt(Self.homesPerWord))
+    private func row(_ position: Int, _ home: Int) -> Int {
+        position * Self.homesPerWord + Int(UInt(bitPattern: home) % UInt(Self.homesPerWord))
     }
 }

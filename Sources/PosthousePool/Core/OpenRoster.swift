@@ -16,9 +16,11 @@ final class OpenRoster: @unchecked Sendable {
     private let list: Atomic<List>
     /// What any member serves.
     private let served = Atomic<UInt8>(0)
+    private let stripes: Stripes
     private var owned: (lists: [List], members: [UnsafeMutablePointer<OpenIdle>])
 
-    init() {
+    init(stripes: Stripes) {
+        self.stripes = stripes
         let empty = List.allocate(capacity: 1)
         empty.initialize(to: nil)
         list = Atomic(empty)
@@ -121,7 +123,7 @@ extension OpenRoster {
 
     private func make(fence: MemberFence, capacity: Int) -> UnsafeMutablePointer<OpenIdle> {
         let made = UnsafeMutablePointer<OpenIdle>.allocate(capacity: 1)
-        made.initialize(to: OpenIdle(fence: fence, capacity: capacity))
+        made.initialize(to: OpenIdle(fence: fence, capacity: capacity, stripes: stripes))
         owned.members.append(made)
         return made
     }

@@ -37,7 +37,7 @@ final class PoolCore: Sendable {
     /// Its number in the budget, if there is one.
     let party: Int?
     let state: Guarded<State>
-    let open = OpenRoster()
+    let open: OpenRoster
 
     init(configuration: PoolGroupConfiguration, time: any TimeSource, observer: (any PoolObserver)?) {
         self.configuration = configuration
@@ -45,6 +45,7 @@ final class PoolCore: Sendable {
         self.observer = observer
         self.party = configuration.budget?.enter()
         self.measuresUses = observer?.wantsUses ?? false
+        self.open = OpenRoster(stripes: configuration.stripes)
         let machine = Machine(
             policy: configuration.connectFailurePolicy,
             maximumWaiters: configuration.maximumWaiters,

@@ -94,6 +94,7 @@ private final class Subject {
     init(laysIdleOpen: Bool) throws {
         var queue = PoolGroupConfiguration(connectFailurePolicy: .failRequester, seed: 1)
         queue.laysIdleOpen = laysIdleOpen
+        queue.stripes = Stripes(processors: 1)
         pool = try ConnectionPool(
             strategy: strategy,
             configuration: PoolConfiguration(maximumSize: 3, burstLimit: 5, maximumUses: 4),

@@ -18,7 +18,9 @@ struct TestGroup: Sendable {
     let group: PoolGroup<FakeConnection>
 
     init(members count: Int, serving services: ServiceClass = .all, maximumSize: Int = 2) throws {
-        group = PoolGroup(configuration: PoolGroupConfiguration(seed: 1), time: time, observer: observer)
+        var queue = PoolGroupConfiguration(seed: 1)
+        queue.stripes = Stripes(processors: 1)
+        group = PoolGroup(configuration: queue, time: time, observer: observer)
         strategies = (0..<count).map { _ in ScriptedStrategy() }
         var members: [MemberID] = []
         for (index, strategy) in strategies.enumerated() {

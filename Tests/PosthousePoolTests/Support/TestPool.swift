@@ -24,6 +24,10 @@ struct TestPool: Sendable {
         configure(&configuration)
         self.strategy = strategy
         observer = RecordingObserver(wantsUses: wantsUses)
+        // One stripe, so that it does not depend on the thread which of the idle connections is next. `OpenIdleTests` and the
+        // soak have as many as the machine would.
+        var queue = queue ?? PoolGroupConfiguration(of: configuration)
+        queue.stripes = Stripes(processors: 1)
         pool = try ConnectionPool(
             strategy: strategy,
             configuration: configuration,
