@@ -45,7 +45,9 @@ struct Stripes: Sendable {
     /// The slots of a word, among those of its `SlotSet` word.
     func slots(of index: Int) -> UInt64 {
         var slots: UInt64 = 0
-        for slot in stride(from: index & (count - 1), to: SlotSet.slotsPerWord, by: count) { slots |= 1 << UInt64(slot) }
+        for slot in stride(from: index & (count - 1), to: SlotSet.slotsPerWord, by: count) {
+            slots |= 1 << UInt64(slot)
+        }
         return slots
     }
 }
