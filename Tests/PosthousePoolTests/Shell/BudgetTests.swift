@@ -137,12 +137,16 @@ struct BudgetTests {
 
     @Test func aPoolThatIsDroppedWhileOthersCompeteEndsInPeace() async throws {
         for _ in 0..<50 {
-            let test = try Pools(2, limit: 2, time: SystemTime())
+            let test = try Pools(2, limit: 2, acquireTimeout: .seconds(60), time: SystemTime())
             let budget = test.budget
             do {
                 let gone = try ConnectionPool(
                     strategy: ScriptedStrategy(),
-                    queue: PoolGroupConfiguration(connectFailurePolicy: .failRequester, budget: budget)
+                    queue: PoolGroupConfiguration(
+                        acquireTimeout: .seconds(60),
+                        connectFailurePolicy: .failRequester,
+                        budget: budget
+                    )
                 )
                 try await gone.withConnection { _ in }
                 let held = try await test.hold(0, 1)
