@@ -32,6 +32,8 @@ public struct ClusterConfiguration: Sendable {
     public var refreshTimeout: Duration
     /// Whether reads go to the primary while no replica is there. Default: false.
     public var fallbackPrimary: Bool
+    /// Who decides when a higher timeline appears although the primary still answers. Default: the higher timeline wins.
+    public var fencing: FencingPolicy
     /// How many response times of health checks the median is taken over. Default: 128.
     public var stopwatchWindowSize: Int
 
@@ -47,6 +49,7 @@ public struct ClusterConfiguration: Sendable {
         refreshDelay: Duration = .seconds(1),
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
+        fencing: FencingPolicy = .follow,
         stopwatchWindowSize: Int = 128
     ) {
         self.name = name
@@ -59,6 +62,7 @@ public struct ClusterConfiguration: Sendable {
         self.refreshDelay = refreshDelay
         self.refreshTimeout = refreshTimeout
         self.fallbackPrimary = fallbackPrimary
+        self.fencing = fencing
         self.stopwatchWindowSize = stopwatchWindowSize
     }
 
