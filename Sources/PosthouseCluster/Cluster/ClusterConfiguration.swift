@@ -66,6 +66,13 @@ public struct ClusterConfiguration: Sendable {
         self.stopwatchWindowSize = stopwatchWindowSize
     }
 
+    /// How long an answer speaks for its host: twice ``refreshDelay`` and three times ``refreshTimeout``, at least 2 s; with
+    /// the defaults 5 s.
+    ///
+    /// By then a monitor has a newer one, or a proof that there is none. A host whose last answer is older serves nothing.
+    /// Times in which this process could not run do not count.
+    public var evidenceLife: Duration { max(refreshDelay * 2 + refreshTimeout * 3, .seconds(2)) }
+
     /// What is wrong with this configuration, or `nil`.
     var complaint: String? {
         if acquireTimeout < .zero { return "acquireTimeout must not be negative" }
