@@ -201,7 +201,8 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
 
     // MARK: - Readiness
 
-    /// Waits until that many primaries and replicas can be used; without counts, until every host can.
+    /// Waits until that many primaries and replicas can be used; without counts, until every host can that is not
+    /// drained.
     ///
     /// - Parameters:
     ///   - primaries: The least number of primaries, 0 or 1.
@@ -219,7 +220,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         switch (primaries, replicas) {
         case (nil, nil):
             condition = { $0.isComplete }
-            wanted = "all \(core.endpoints.count) hosts"
+            wanted = "all \(core.activeEndpoints.count) hosts"
         case (let primaries?, let replicas?) where primaries >= 0 && replicas >= 0:
             condition = { $0.primaries >= primaries && $0.replicas >= replicas }
             wanted = "\(primaries) primaries and \(replicas) replicas"
