@@ -205,14 +205,6 @@ public struct LibPQDriver: ClusterDriver {
     public var currentAffinity: Int { DatabaseConnection.currentAffinity }
 }
 
-extension DatabaseError {
-    /// The server keeps a function to itself, or does not have it.
-    fileprivate var isRefusal: Bool {
-        sqlState == .insufficientPrivilege || sqlState == "42883" || sqlState == .featureNotSupported
-            || sqlState == .undefinedTable
-    }
-}
-
 /// Hands on what a connection finds out in passing.
 private final class ObserverEvents: ConnectionEvents {
     private let observer: any ConnectionObserver

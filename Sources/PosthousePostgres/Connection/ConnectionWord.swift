@@ -42,6 +42,8 @@ struct ConnectionWord: Equatable, Sendable {
     var isUnusable: Bool { bits & Self.unusable != 0 }
     /// Open, not busy, and outside a transaction.
     var isReusable: Bool { bits & ~Self.used == 0 }
+    /// While it is busy: it was in a transaction when the exchange began.
+    var beganInTransaction: Bool { bits & Self.transactionBits != 0 }
     /// Open, not busy, and in a transaction.
     var isInTransactionAtRest: Bool {
         bits & Self.transactionBits != 0 && bits & ~(Self.used | Self.transactionBits) == 0

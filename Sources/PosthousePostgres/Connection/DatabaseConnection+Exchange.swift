@@ -8,10 +8,21 @@ import PosthouseReactor
 enum Purpose {
     /// Broken off when its task is cancelled.
     case ordinary
+    /// Text of several statements that the user wrote: a COMMIT may be anywhere in it.
+    case script
+    /// BEGIN, SAVEPOINT: of it nothing stays, whatever becomes of it.
+    case begin
     /// COMMIT: never broken off by cancellation, and if its answer is lost nobody knows whether it happened.
     case commit
     /// ROLLBACK and the like: not broken off by cancellation, because what was cancelled is being cleaned up.
     case cleanUp
+
+    var isCancellable: Bool {
+        switch self {
+        case .ordinary, .script, .begin: true
+        case .commit, .cleanUp: false
+        }
+    }
 }
 
 extension DatabaseConnection {
@@ -30,7 +41,7 @@ extension DatabaseConnection {
             if exchange.isPausing {
                 exchange.isPausing = false
                 let purpose = resolve(purpose, sql)
-                if let reason = disturbance(purpose, deadline) { throw brokenOff(exchange, by: reason, purpose) }
+                if let reason = disturbance(purpose, deadline) { throw brokenOff(exchange, by: reason, purpose, sql) }
                 await Task.yield()
                 continue
             }
@@ -38,9 +49,11 @@ extension DatabaseConnection {
                 try await registration.wait(for: interest, deadline: deadline)
             } catch {
                 let purpose = resolve(purpose, sql)
-                guard error == .cancelled, purpose != .ordinary else { throw brokenOff(exchange, by: error, purpose) }
+                guard error == .cancelled, !purpose.isCancellable else {
+                    throw brokenOff(exchange, by: error, purpose, sql)
+                }
                 if let error = await waitShielded(for: interest, until: deadline) {
-                    throw brokenOff(exchange, by: error, purpose)
+                    throw brokenOff(exchange, by: error, purpose, sql)
                 }
             }
             hasWoken = true
@@ -79,7 +92,7 @@ extension DatabaseConnection {
     /// What would have ended a wait, if there had been one.
     private func disturbance(_ purpose: Purpose, _ deadline: Moment?) -> SocketWaitError? {
         if state.isInterrupted { return .interrupted }
-        if purpose == .ordinary, Task.isCancelled { return .cancelled }
+        if purpose.isCancellable, Task.isCancelled { return .cancelled }
         if let deadline, deadline <= .now { return .timedOut }
         return nil
     }
@@ -114,89 +127,26 @@ extension DatabaseConnection {
         }.value
     }
 
-    /// A statement that the user wrote may be a COMMIT too. Looked at when it matters, not when it is sent.
+    /// What the user wrote may be a COMMIT too, or have one in it. Looked at when it matters, not when it is sent.
     func resolve(_ purpose: Purpose, _ sql: SQL) -> Purpose {
-        purpose == .ordinary && sql.isCommit ? .commit : purpose
+        switch purpose {
+        case .ordinary: sql.isCommit ? .commit : .ordinary
+        case .script: sql.containsCommit ? .commit : .ordinary
+        case .begin, .commit, .cleanUp: purpose
+        }
     }
 
-    private func brokenOff(_ exchange: Exchange, by reason: SocketWaitError, _ purpose: Purpose) -> DatabaseError {
+    private func brokenOff(
+        _ exchange: Exchange,
+        by reason: SocketWaitError,
+        _ purpose: Purpose,
+        _ sql: SQL
+    ) -> DatabaseError {
         breakOff()
         // Exact: nothing was given to libpq since it last said what it holds.
         let phase: DatabaseError.Phase = exchange.isFlushing ? .sending : .waiting
-        return brokenOff(by: reason, phase: phase, outcome: exchange.outcomeIfUnanswered(purpose))
-    }
-}
-
-extension DatabaseConnection {
-    /// The failure that an exchange which is over ended with, if it did. Breaks the connection off if it is not usable any
-    /// more, and reports what it is evidence of.
-    func failure(of exchange: Exchange, sql: SQL, purpose: Purpose) -> DatabaseError? {
-        guard exchange.failure != nil || exchange.isTransportDead || exchange.isCopying else { return nil }
-        var error = describe(exchange, purpose: resolve(purpose, sql))
-        if error.outcome == .failed, mayHaveCommitted(exchange, sql) { error.outcome = .mayHaveRun }
-        report(error)
+        let error = brokenOff(by: reason, phase: phase, outcome: outcomeIfUnanswered(exchange, sql, purpose))
+        noteEffects(of: error)
         return error
-    }
-
-    /// Whether a part of what failed may be there to stay: a script that has committed, or a procedure that could.
-    private func mayHaveCommitted(_ exchange: Exchange, _ sql: SQL) -> Bool {
-        if exchange.results.contains(where: \.isCommit) { return true }
-        // Within a transaction a procedure cannot commit.
-        guard pq.transactionStatus != PQTRANS_INERROR else { return false }
-        return ["CALL", "DO"].contains(sql.leadingWords(1).first)
-    }
-
-    private func describe(_ exchange: Exchange, purpose: Purpose) -> DatabaseError {
-        let unanswered = exchange.outcomeIfUnanswered(purpose)
-        let failure = exchange.failure?.diagnostics
-        if let failure, failure.sqlState != nil {
-            let endsSession = exchange.isTransportDead || failure.endsSession
-            if endsSession { breakOff() }
-            if endsSession, let error = interruptionError(phase: .waiting, outcome: unanswered) { return error }
-            // A server that says why it ends the session has aborted the statement; of a COMMIT we do not assume it.
-            let outcome: DatabaseError.Outcome = endsSession && purpose == .commit ? .commitOutcomeUnknown : .failed
-            return DatabaseError(diagnostics: failure, host: host, phase: .waiting, outcome: outcome)
-        }
-        breakOff()
-        if exchange.isCopying {
-            return error(
-                .unsupportedStatement,
-                "The statement starts a COPY, which a query cannot serve; the connection is discarded.",
-                phase: .waiting,
-                outcome: .mayHaveRun
-            )
-        }
-        if exchange.isTransportDead { return lostConnection(phase: .waiting, outcome: unanswered) }
-        return error(
-            .protocolViolation,
-            "\(host) sent what is not PostgreSQL's protocol: \(failure?.message ?? "")",
-            phase: .waiting,
-            outcome: unanswered
-        )
-    }
-}
-
-extension Exchange {
-    /// What is known of the caller's statement if no answer to this exchange is seen.
-    func outcomeIfUnanswered(_ purpose: Purpose) -> DatabaseError.Outcome {
-        if isFlushing { return .notSent }
-        switch command {
-        case .preparation, .deallocation: return .notSent
-        case .statement, .script: return purpose == .commit ? .commitOutcomeUnknown : .mayHaveRun
-        }
-    }
-}
-
-extension SQL {
-    /// True for COMMIT, END and PREPARE TRANSACTION.
-    var isCommit: Bool {
-        let words = leadingWords(2)
-        return words.first == "COMMIT" || words.first == "END" || words == ["PREPARE", "TRANSACTION"]
-    }
-
-    /// The keywords that it begins with, in capitals.
-    fileprivate func leadingWords(_ count: Int) -> [String] {
-        // Comments and blanks in front are rare, and long ones rarer.
-        SQLScanner(Array(text.utf8.prefix(4096))).leadingWords(count)
     }
 }

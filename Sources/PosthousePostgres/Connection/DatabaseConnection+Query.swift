@@ -34,7 +34,8 @@ extension DatabaseConnection {
 
     /// Runs statements separated by semicolons, without parameters, in one round trip.
     ///
-    /// The server treats them as one transaction, unless the text begins and ends its own.
+    /// The server treats them as one transaction, unless the text begins and ends its own. With a COMMIT in it, it is not
+    /// cancelled once it is sent, as a COMMIT is not.
     ///
     /// - Parameters:
     ///   - text: The statements. You vouch for them: nothing is escaped.
@@ -46,7 +47,7 @@ extension DatabaseConnection {
         _ text: String,
         deadline: ContinuousClock.Instant? = nil
     ) async throws(DatabaseError) -> [Rows] {
-        try await runScript(text, purpose: .ordinary, permit: nil, deadline: deadline.map { Moment($0) })
+        try await runScript(text, purpose: .script, permit: nil, deadline: deadline.map { Moment($0) })
     }
 }
 
@@ -80,7 +81,7 @@ extension DatabaseConnection {
             case .preparation(let name): statements.markPrepared(sql.text, as: name)
             case .deallocation: break
             case .statement, .script:
-                afterwards(exchange)
+                afterwards(exchange, .ordinary)
                 return try answer(exchange, to: sql)
             }
         }
@@ -107,8 +108,9 @@ extension DatabaseConnection {
         if !pq.sendQuery(text) { throw refusedSend() }
         try await finish(&exchange, sql: sql, purpose: purpose, deadline: deadline)
         if let failure = failure(of: exchange, sql: sql, purpose: purpose) { throw failure }
-        afterwards(exchange)
-        if exchange.results.first?.isRollback == true, resolve(purpose, sql) == .commit { throw commitRolledBack() }
+        afterwards(exchange, purpose)
+        // Behind the first one a COMMIT cannot find a failed transaction: the server would not have got that far.
+        if exchange.results.first?.isRollback == true, sql.isCommit { throw commitRolledBack() }
         return exchange.results.map { Rows(result: $0) }
     }
 
@@ -119,7 +121,8 @@ extension DatabaseConnection {
         purpose: Purpose,
         deadline: Moment?
     ) throws(DatabaseError) {
-        if Task.isCancelled, resolve(purpose, sql) == .ordinary {
+        // A script that has a COMMIT further down has not begun its work either.
+        if Task.isCancelled, purpose.isCancellable, !sql.isCommit {
             throw error(.cancelled, "The task was cancelled.", phase: .sending, outcome: .notSent)
         }
         // Sending now would cost the connection and leave doubt, for nothing.
@@ -230,9 +233,10 @@ extension DatabaseConnection {
 
     /// After a good answer: what it says about the session.
     @inline(__always)
-    private func afterwards(_ exchange: Exchange) {
+    private func afterwards(_ exchange: Exchange, _ purpose: Purpose) {
         pq.dropNotifications()
         noteStandby()
+        noteEffects(of: exchange, purpose)
         parameterBuffer.trim()
         if let result = exchange.result {
             if result.columnCount == 0, result.dropsPreparedStatements { statements.forgetAll() }

@@ -56,6 +56,10 @@ public final class DatabaseConnection: Sendable {
     /// The last `in_hot_standby` that the server reported.
     let standby: Atomic<StandbyReport>
 
+    /// How many exchanges of the session may have left something on the server that outlasts it: what was not in a
+    /// transaction, or committed one, or was lost. Whoever compares it before and after knows that nothing was done.
+    let effects = Atomic<UInt64>(0)
+
     /// Touched by the owner only: the task whose swap made ``word`` busy, until its release.
     nonisolated(unsafe) var statements: StatementCache
 

@@ -142,7 +142,8 @@ extension DatabaseError {
         public static let notSent = Outcome(.notSent)
         /// The statement was sent and its answer was not seen: it may have run, or may run still.
         public static let mayHaveRun = Outcome(.mayHaveRun)
-        /// The server said that the statement failed: its effects are undone.
+        /// The statement failed and its effects are undone, or will be: the server said so, or it was lost in a transaction
+        /// whose COMMIT was not sent.
         public static let failed = Outcome(.failed)
         /// The statement ran; the failure came after it, on this side.
         public static let completed = Outcome(.completed)

@@ -136,13 +136,16 @@ extension DatabaseError {
         }
     }
 
-    /// True if the failed call certainly had no effect, and trying it again makes sense.
+    /// True if the failed call certainly had no effect, and trying it again makes sense: by itself if it was no part of a
+    /// transaction, else with the whole of it.
     public var isSafeToRetry: Bool {
-        switch outcome {
-        case .notSent: isTransient
-        case .failed: isTransactionConflict
-        default: false
-        }
+        (outcome == .notSent || outcome == .failed) && isTransient
+    }
+
+    /// True if the server keeps what was asked for to itself, or does not have it: a function, a view.
+    package var isRefusal: Bool {
+        sqlState == .insufficientPrivilege || sqlState == "42883" || sqlState == .featureNotSupported
+            || sqlState == .undefinedTable
     }
 
     /// True for a serialization failure or a deadlock: run the whole transaction again.

@@ -55,6 +55,34 @@ struct SQLScanner {
         return words
     }
 
+    /// The first words, `count` of them at most, of each statement in upper case, the way the server splits a script.
+    ///
+    /// A semicolon between parentheses ends no statement (`CREATE RULE`), nor does one in the body of a routine that is
+    /// written as statements (`BEGIN ATOMIC ... END`): the rules of psql, in `psqlscan.l`.
+    consuming func statements(words count: Int) -> [[String]] {
+        var scanner = self
+        var statements: [[String]] = []
+        var statement = ScannedStatement()
+        while let start = scanner.nextCode() {
+            let byte = scanner.bytes[start]
+            if byte.startsIdentifier {
+                let end = scanner.identifierEnd(from: start)
+                statement.read(String(decoding: scanner.bytes[start..<end], as: UTF8.self).uppercased())
+                scanner.position = end
+                continue
+            }
+            scanner.position = start + 1
+            if byte == .semicolon, statement.isOutermost {
+                if let words = statement.leadingWords(count) { statements.append(words) }
+                statement = ScannedStatement()
+            } else {
+                statement.read(byte)
+            }
+        }
+        if let words = statement.leadingWords(count) { statements.append(words) }
+        return statements
+    }
+
     /// The position of the next byte that is code, having skipped strings, quoted names and comments; nil at the end.
     private mutating func nextCode() -> Int? {
         while position < bytes.count {
@@ -166,7 +194,50 @@ struct SQLScanner {
     }
 }
 
+/// What a scan has seen of the statement it is in.
+private struct ScannedStatement {
+    /// The words it begins with; something that is no word ends them.
+    private var words: [String] = []
+    private var isPastWords = false
+    private var parentheses = 0
+    /// How many of `BEGIN` and `CASE` wait for their `END` in the body of a routine.
+    private var blocks = 0
+
+    /// Enough for `CREATE OR REPLACE FUNCTION`.
+    private static let wordsKept = 4
+
+    var isOutermost: Bool { parentheses == 0 && blocks == 0 }
+
+    private var createsRoutine: Bool {
+        words.first == "CREATE" && (words.contains("FUNCTION") || words.contains("PROCEDURE"))
+    }
+
+    mutating func read(_ word: String) {
+        if !isPastWords, words.count < Self.wordsKept { words.append(word) }
+        guard createsRoutine, parentheses == 0 else { return }
+        switch word {
+        case "BEGIN": blocks += 1
+        case "CASE" where blocks > 0: blocks += 1
+        case "END" where blocks > 0: blocks -= 1
+        default: break
+        }
+    }
+
+    mutating func read(_ byte: UInt8) {
+        if byte == .openParenthesis { parentheses += 1 }
+        if byte == .closeParenthesis, parentheses > 0 { parentheses -= 1 }
+        if !byte.isSpace { isPastWords = true }
+    }
+
+    /// Nil if nothing was seen.
+    func leadingWords(_ count: Int) -> [String]? {
+        words.isEmpty && !isPastWords ? nil : Array(words.prefix(count))
+    }
+}
+
 extension UInt8 {
+    fileprivate static let openParenthesis = UInt8(ascii: "(")
+    fileprivate static let closeParenthesis = UInt8(ascii: ")")
     fileprivate static let quote = UInt8(ascii: "'")
     fileprivate static let doubleQuote = UInt8(ascii: "\"")
     fileprivate static let backslash = UInt8(ascii: "\\")

@@ -53,7 +53,7 @@ extension DatabaseSession {
             isNested
             ? TransactionFrame.savepoint(depth: depth)
             : TransactionFrame.transaction(isolation: isolation, readOnly: readOnly, deferrable: deferrable)
-        try await run(frame.begin, purpose: .ordinary, deadline: statementDeadline(nil))
+        try await run(frame.begin, purpose: .begin, deadline: statementDeadline(nil))
         let inner = TransactionScope(outer: permit)
         let result: Result
         do {

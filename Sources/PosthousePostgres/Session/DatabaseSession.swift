@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PosthouseBase
+import Synchronization
 
 /// A connection lent for a scope: the `db` in `cluster.write { db in }`.
 ///
@@ -69,6 +70,13 @@ public struct DatabaseSession: Sendable {
     /// Where the session is with respect to transactions, after the last answer.
     public var transactionStatus: TransactionStatus { connection.transactionStatus }
 
+    /// How many exchanges of the session may have left something behind that lasts. The same number before and after a piece
+    /// of work means that it left nothing: it ran in transactions that were not committed, on a standby, or not at all.
+    package var effects: UInt64 { connection.effects.load(ordering: .relaxed) }
+
+    /// The server's last `in_hot_standby` report; nil if the server does not report it (before PostgreSQL 14).
+    package var inHotStandby: Bool? { connection.inHotStandby }
+
     /// What the server last reported of a setting; nil if it does not report that one.
     ///
     /// - Throws: ``DatabaseError/Code/connectionBusy``, ``DatabaseError/Code/connectionClosed``.
@@ -114,12 +122,13 @@ extension DatabaseSession {
 
     /// Runs statements separated by semicolons, without parameters, in one round trip, and returns a result for each.
     ///
-    /// You vouch for the text. The server treats it as one transaction, unless it begins and ends its own.
+    /// You vouch for the text. The server treats it as one transaction, unless it begins and ends its own. With a COMMIT in
+    /// it, it is not cancelled once it is sent, as a COMMIT is not.
     @discardableResult
     public func executeScript(_ text: String, timeout: Duration? = nil) async throws(DatabaseError) -> [Rows] {
         try await connection.runScript(
             text,
-            purpose: .ordinary,
+            purpose: .script,
             permit: permit,
             deadline: statementDeadline(timeout)
         )
