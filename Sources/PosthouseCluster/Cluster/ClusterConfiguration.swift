@@ -34,6 +34,8 @@ public struct ClusterConfiguration: Sendable {
     public var fallbackPrimary: Bool
     /// How many response times of health checks the median is taken over. Default: 128.
     public var stopwatchWindowSize: Int
+    /// Seeds the choice among equally good hosts and the back-off's jitter, for tests and simulations. Default: random.
+    public var seed: UInt64?
 
     /// Makes a configuration with the defaults.
     public init(
@@ -47,7 +49,8 @@ public struct ClusterConfiguration: Sendable {
         refreshDelay: Duration = .seconds(1),
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
-        stopwatchWindowSize: Int = 128
+        stopwatchWindowSize: Int = 128,
+        seed: UInt64? = nil
     ) {
         self.name = name
         self.pool = pool
@@ -60,6 +63,7 @@ public struct ClusterConfiguration: Sendable {
         self.refreshTimeout = refreshTimeout
         self.fallbackPrimary = fallbackPrimary
         self.stopwatchWindowSize = stopwatchWindowSize
+        self.seed = seed
     }
 
     /// What is wrong with this configuration, or `nil`.
