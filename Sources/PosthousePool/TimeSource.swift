@@ -5,10 +5,19 @@ public protocol TimeSource: Sendable {
     /// The current time. Only differences count.
     var now: ContinuousClock.Instant { get }
 
+    /// Where the pool's own tasks run: connects, work on connections, alarms. Not the tasks that use the pool: they run
+    /// where they run. Default `nil`: the default executor.
+    var workExecutor: (any TaskExecutor)? { get }
+
     /// Suspends until `deadline`; returns at once if that has passed.
     ///
     /// - Throws: `CancellationError` when the task is cancelled.
     func sleep(until deadline: ContinuousClock.Instant) async throws
+}
+
+extension TimeSource {
+    /// The default executor.
+    public var workExecutor: (any TaskExecutor)? { nil }
 }
 
 /// The system's continuous clock: it goes on while the machine sleeps and never steps back.

@@ -25,6 +25,9 @@ uint64_t ctask_random(void);
 // 0 in the thread that asks first, 1 in the next one, and so on.
 uint64_t ctask_thread_number(void);
 
+// From now on the thread has this number, and random numbers that follow from `seed`: a simulation plays many threads.
+void ctask_guise(uint64_t thread, uint64_t seed);
+
 // How many processors are online.
 long ctask_processors(void);
 #endif

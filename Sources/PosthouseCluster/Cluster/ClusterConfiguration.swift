@@ -36,6 +36,8 @@ public struct ClusterConfiguration: Sendable {
     public var fencing: FencingPolicy
     /// How many response times of health checks the median is taken over. Default: 128.
     public var stopwatchWindowSize: Int
+    /// Seeds the choice among equally good hosts and the back-off's jitter, for tests and simulations. Default: random.
+    public var seed: UInt64?
 
     /// Makes a configuration with the defaults.
     public init(
@@ -50,7 +52,8 @@ public struct ClusterConfiguration: Sendable {
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
         fencing: FencingPolicy = .follow,
-        stopwatchWindowSize: Int = 128
+        stopwatchWindowSize: Int = 128,
+        seed: UInt64? = nil
     ) {
         self.name = name
         self.pool = pool
@@ -64,6 +67,7 @@ public struct ClusterConfiguration: Sendable {
         self.fallbackPrimary = fallbackPrimary
         self.fencing = fencing
         self.stopwatchWindowSize = stopwatchWindowSize
+        self.seed = seed
     }
 
     /// How long an answer speaks for its host: twice ``refreshDelay`` and three times ``refreshTimeout``, at least 2 s; with

@@ -63,7 +63,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 maximumWaiters: configuration.maximumWaiters,
                 failFastAfter: configuration.failFastAfter,
                 overload: configuration.overload,
-                budget: configuration.budget
+                budget: configuration.budget,
+                seed: configuration.seed
             ),
             time: clock,
             observer: observer

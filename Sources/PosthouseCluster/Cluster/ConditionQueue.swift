@@ -67,8 +67,9 @@ final class ConditionQueue<Value: Sendable>: Sendable {
     func post(_ value: Value) {
         let met = state.withLock { state in
             var met: [Waiter] = []
-            for (id, entry) in state.entries {
-                guard case .waiting(let waiter) = entry, waiter.condition(value) else { continue }
+            // In the order they came.
+            for id in state.entries.keys.sorted() {
+                guard case .waiting(let waiter) = state.entries[id], waiter.condition(value) else { continue }
                 state.entries[id] = nil
                 met.append(waiter)
             }
@@ -80,7 +81,7 @@ final class ConditionQueue<Value: Sendable>: Sendable {
     func close() {
         let ids = state.withLock { state in
             state.isClosed = true
-            return Array(state.entries.keys)
+            return state.entries.keys.sorted()
         }
         for id in ids { finish(id, .closed) }
     }

@@ -40,7 +40,7 @@ final class EventBroadcast<Element: Sendable>: Sendable {
     }
 
     func send(_ element: Element) {
-        let subscribers = state.withLock { Array($0.subscribers.values) }
+        let subscribers = state.withLock { $0.subscribers.sorted { $0.key < $1.key }.map(\.value) }
         for subscriber in subscribers { subscriber.yield(element) }
     }
 

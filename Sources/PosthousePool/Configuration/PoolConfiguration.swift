@@ -237,7 +237,7 @@ public struct PoolGroupConfiguration: Sendable {
     var laysIdleOpen = true
 
     /// How idle connections are dealt out to threads; the tests have one stripe where they say which connection is next.
-    var stripes = Stripes.ofMachine
+    var stripes: Stripes
 
     /// A configuration; every part has a default.
     public init(
@@ -258,6 +258,8 @@ public struct PoolGroupConfiguration: Sendable {
         self.overload = overload
         self.budget = budget
         self.seed = seed
+        // What is replayed from a seed must not depend on the machine.
+        self.stripes = seed == nil ? .ofMachine : .ofAnyMachine
     }
 
     func validate() throws(PoolError) {

@@ -8,7 +8,7 @@ import PosthouseBase
 extension PoolCore {
     func connect(_ id: SlotID, _ opener: any SlotOpener, _ fence: MemberFence, _ terms: SlotTerms, _ work: Work) {
         let slot = PoolSlot(id: id, fence: fence, terms: terms, core: self)
-        let task = Task.detached(priority: .high) { [self] in
+        let task = Task.detached(executorPreference: time.workExecutor, priority: .high) { [self] in
             let began = now
             do {
                 let occupant = try await opener.open(slot)
@@ -73,7 +73,7 @@ extension PoolCore {
         // no harm.
         let end = min(deadline, now + Self.longestSleep).instant
         // It holds the core until then, but not longer than the pool lives: a pool that is dropped cancels its alarm.
-        let task = Task.detached(priority: .high) { [self] in
+        let task = Task.detached(executorPreference: time.workExecutor, priority: .high) { [self] in
             do {
                 try await time.sleep(until: end)
             } catch {

@@ -9,7 +9,7 @@ extension PoolCore {
         let id = occupant.slot.id
         let now = now
         step { $0.machine.tendingBegan(id, now: now, &$1) }
-        let task = Task.detached(priority: .high) { [self] in
+        let task = Task.detached(executorPreference: time.workExecutor, priority: .high) { [self] in
             var condition = Condition.unfit
             do {
                 switch tending {

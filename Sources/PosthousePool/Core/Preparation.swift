@@ -79,12 +79,12 @@ extension PoolCore {
         let preparation = Preparation()
         let occupant = grant.occupant.takeUnretainedValue()
         let watch = Work()
-        let work = Task.detached(priority: .high) { [self] in
+        let work = Task.detached(executorPreference: time.workExecutor, priority: .high) { [self] in
             await doWork(on: occupant, of: grant, preparation)
             watch.cancel()
         }
         let tooLong = now + state.withLock { $0.machine.members[slot.id.member].rules.workTimeout }
-        let watcher = Task.detached(priority: .high) { [self] in
+        let watcher = Task.detached(executorPreference: time.workExecutor, priority: .high) { [self] in
             if deadline < tooLong {
                 guard await sleep(until: deadline) else { return }
                 preparation.decision.keep(.timedOut)

@@ -20,6 +20,9 @@ struct Stripes: Sendable {
     /// As many as the machine has processors.
     static let ofMachine = Stripes(processors: Int(ctask_processors()))
 
+    /// The same on every machine.
+    static let ofAnyMachine = Stripes(processors: most)
+
     var count: Int { 1 << shift }
 
     /// The stripe that the running thread begins with.

@@ -145,7 +145,10 @@ final class PersonalCore<Strategy: ConnectionStrategy>: Sendable {
         }
         state.places[owner]?.due = now + lingering
         if state.sweeper == nil {
-            state.sweeper = Task.detached(name: "posthouse personal pool") { [self] in await sweep() }
+            let executor = time.workExecutor
+            state.sweeper = Task.detached(name: "posthouse personal pool", executorPreference: executor) { [self] in
+                await sweep()
+            }
         }
         return nil
     }
