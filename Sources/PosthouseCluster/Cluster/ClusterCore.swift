@@ -18,6 +18,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     let members: [MemberID]
     let events = EventBroadcast<ClusterEvent>(capacity: 1024)
     let changes = ConditionQueue<ReadinessCount>()
+    let sourceBell: SourceBell
 
     private struct State {
         var machine: TopologyMachine
@@ -27,6 +28,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         var isStopped = false
         var monitors: [HostMonitor<Driver>] = []
         var tasks: [Task<Void, Never>] = []
+        var withholding = Withholding<Driver.Endpoint>()
+        /// When the last check of each host began that has ended.
+        var checkedAt: [ContinuousClock.Instant?]
     }
 
     private let state: Guarded<State>
@@ -76,11 +80,13 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             )
         }
         self.members = members
+        self.sourceBell = SourceBell(huntingSince: clock.now)
         self.links = links
         self.state = Guarded(
             State(
                 machine: TopologyMachine(labels: endpoints.map { String(describing: $0) }),
-                stopwatches: endpoints.map { _ in Stopwatch(window: configuration.stopwatchWindowSize) }
+                stopwatches: endpoints.map { _ in Stopwatch(window: configuration.stopwatchWindowSize) },
+                checkedAt: endpoints.map { _ in nil }
             )
         )
         for link in links { link.attach(self) }
@@ -125,6 +131,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         case .failure(let failure):
             post(.failed(host: host, failure, fresh: check.fresh))
         }
+        // Whoever sees this finds the event posted.
+        state.withLock { $0.checkedAt[host] = check.began }
     }
 
     /// Called at every tick: suspects the hosts whose users wait and get nothing.
@@ -167,33 +175,54 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         if works { work() }
     }
 
+    /// What one piece of evidence, or a change of what is withheld, leads to.
+    private struct Step {
+        var actions: [TopologyMachine.Action]
+        var count: ReadinessCount
+        var monitors: [HostMonitor<Driver>]
+        /// The version of what is withheld that the actions bring into force.
+        var withholding: Int?
+    }
+
     private func work() {
-        while true {
-            let now = clock.now
-            let step: (actions: [TopologyMachine.Action], count: ReadinessCount, monitors: [HostMonitor<Driver>])? =
-                state.withLock { state in
-                    guard !state.inbox.isEmpty else {
-                        state.isWorking = false
-                        return nil
-                    }
-                    let actions = state.machine.handle(state.inbox.removeFirst(), now: now)
-                    return (actions, ReadinessCount(of: state.machine.hosts), state.monitors)
-                }
-            guard let step else { return }
+        while let step = nextStep(now: clock.now) {
             for action in step.actions { run(action, on: step.monitors) }
+            if let version = step.withholding { state.withLock { $0.withholding.appliedVersion = version } }
             if !step.actions.isEmpty { changes.post(step.count) }
+        }
+    }
+
+    private func nextStep(now: ContinuousClock.Instant) -> Step? {
+        state.withLock { state in
+            let actions: [TopologyMachine.Action]
+            var version: Int?
+            if !state.inbox.isEmpty {
+                actions = state.machine.handle(state.inbox.removeFirst(), now: now)
+            } else if !state.withholding.isApplied {
+                // After all evidence, so that writes that go on know of it.
+                actions = state.machine.hosts.enumerated().map { .serve(host: $0, $1.serves) }
+                version = state.withholding.version
+            } else {
+                state.isWorking = false
+                return nil
+            }
+            let count = ReadinessCount(of: state.machine.hosts)
+            return Step(actions: actions, count: count, monitors: state.monitors, withholding: version)
         }
     }
 
     private func run(_ action: TopologyMachine.Action, on monitors: [HostMonitor<Driver>]) {
         switch action {
-        case .serve(let host, let services): group.setServices(services, for: members[host])
+        case .serve(let host, let services):
+            group.setServices(withholding.allowed(services, on: endpoints[host]), for: members[host])
         case .fence(let host): group.fence(members[host])
         case .expire(let host): group.expire(members[host])
         case .check(let host): monitors[host].checkNow()
         case .renew(let host): monitors[host].renew()
         case .beginGrace: beginGrace()
-        case .hunt(let hunts): for monitor in monitors { monitor.hunt(hunts) }
+        case .hunt(let hunts):
+            for monitor in monitors { monitor.hunt(hunts) }
+            sourceBell.hunt(hunts, now: clock.now)
         case .emit(let event): events.send(event)
         }
     }
@@ -209,6 +238,44 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         }
         state.withLock { state in
             if state.isStopped { task.cancel() } else { state.tasks.append(task) }
+        }
+    }
+
+    // MARK: - What is withheld
+
+    var withholding: Withholding<Driver.Endpoint> { state.withLock { $0.withholding } }
+
+    /// Changes what hosts may not serve. In force when the version that it returns is applied.
+    @discardableResult
+    func withhold(_ change: (inout Withholding<Driver.Endpoint>) -> Void) -> Int {
+        let (version, works) = state.withLock { state in
+            let version = state.withholding.change(change)
+            guard !state.isStopped else { return (version, false) }
+            defer { state.isWorking = true }
+            return (version, !state.isWorking)
+        }
+        if works { work() }
+        return version
+    }
+
+    /// Members whose hosts take writes, withheld or not.
+    var writingMembers: [MemberID] {
+        state.withLock { state in members.indices.filter { state.machine.hosts[$0].serves.contains(.primary) } }
+            .map { members[$0] }
+    }
+
+    /// Asks for a check of every host.
+    func checkNow() {
+        for monitor in state.withLock({ $0.monitors }) { monitor.checkNow() }
+    }
+
+    /// Whether a check of every host that answers began after this time, and what it found is taken into account once the
+    /// inbox is empty.
+    func answeringHostsWereChecked(since time: ContinuousClock.Instant) -> Bool {
+        state.withLock { state in
+            zip(state.machine.hosts, state.checkedAt).allSatisfy { host, began in
+                !host.isAnswering || (began.map { $0 >= time } ?? false)
+            }
         }
     }
 
@@ -247,7 +314,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 systemIdentifier: machine.systemIdentifier,
                 timeline: machine.highestTimeline,
                 fenceLevel: machine.fenceLevel,
-                waiting: pool.waiting
+                waiting: pool.waiting,
+                writesArePaused: state.withholding.pauses > 0,
+                source: sourceBell.status
             )
         }
     }

@@ -8,7 +8,7 @@ public struct ClusterError: Error, Sendable {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case noPrimary, noReplica, noHostReachable, acquireTimedOut, connectFailed, notReady, cancelled, closed
-            case exhausted, overloaded, invalidArgument
+            case exhausted, overloaded, invalidArgument, writesPaused, writesStillRunning
         }
 
         private var value: Value
@@ -34,6 +34,10 @@ public struct ClusterError: Error, Sendable {
         public static let cancelled = Code(.cancelled)
         /// The cluster is closed.
         public static let closed = Code(.closed)
+        /// Writes are held back (``Cluster/pauseWrites(timeout:_:)``) and did not go on before the deadline.
+        public static let writesPaused = Code(.writesPaused)
+        /// Writes were to be held back, but some were still running at the deadline.
+        public static let writesStillRunning = Code(.writesStillRunning)
         /// An argument or a configuration value makes no sense.
         public static let invalidArgument = Code(.invalidArgument)
 
