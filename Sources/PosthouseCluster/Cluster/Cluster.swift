@@ -27,7 +27,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - observer: Hears what happens in the hosts' pools. Default: nobody.
     ///   - onDrop: Called if the cluster is dropped without ``close(timeout:)`` or ``terminate()``.
     /// - Throws: ``ClusterError`` with code `invalidArgument`.
-    public init(
+    public convenience init(
         endpoints: [Driver.Endpoint],
         driver: Driver,
         configuration: ClusterConfiguration = ClusterConfiguration(),
@@ -36,8 +36,29 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         observer: (any PoolObserver)? = nil,
         onDrop: (@Sendable () -> Void)? = nil
     ) throws(ClusterError) {
-        self.onDrop = onDrop
         if endpoints.isEmpty { throw ClusterError(.invalidArgument, message: "a cluster needs at least one host") }
+        try self.init(
+            startingWith: endpoints,
+            driver: driver,
+            configuration: configuration,
+            clock: clock,
+            random: random,
+            observer: observer,
+            onDrop: onDrop
+        )
+    }
+
+    /// The same, for a cluster that learns later who belongs to it, if `endpoints` is empty.
+    package init(
+        startingWith endpoints: [Driver.Endpoint],
+        driver: Driver,
+        configuration: ClusterConfiguration,
+        clock: any ClusterClock,
+        random: @escaping @Sendable () -> Double,
+        observer: (any PoolObserver)?,
+        onDrop: (@Sendable () -> Void)?
+    ) throws(ClusterError) {
+        self.onDrop = onDrop
         if Set(endpoints).count != endpoints.count {
             throw ClusterError(.invalidArgument, message: "a host is named twice")
         }
