@@ -7,7 +7,8 @@ import PosthousePostgres
 ///
 /// The timeline of a server that writes is the first part of the name of its current log file; the control file knows
 /// it only after the first checkpoint. On a replica it is the highest of what the receiver follows, what recovery
-/// reached and the last checkpoint; the receiver's is hidden from roles without `pg_read_all_stats`.
+/// reached and the last checkpoint. What the receiver follows, and from whom, is hidden from roles without
+/// `pg_read_all_stats`.
 /// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-CONTROL-SYSTEM>
 enum IdentityQuery: Int, CaseIterable, Sendable {
     /// All of it. An ordinary role may ask this on a server as it comes.
@@ -34,7 +35,9 @@ enum IdentityQuery: Int, CaseIterable, Sendable {
                    CASE WHEN recovering THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0',
                    extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
                    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8,
-                   (SELECT system_identifier FROM pg_control_system())
+                   (SELECT system_identifier FROM pg_control_system()),
+                   host(inet_server_addr()), inet_server_port(),
+                   (SELECT sender_host FROM pg_stat_wal_receiver), (SELECT sender_port FROM pg_stat_wal_receiver)
             FROM (SELECT pg_is_in_recovery() AS recovering OFFSET 0) AS role
             """
         case .withoutControlFile:
@@ -46,13 +49,16 @@ enum IdentityQuery: Int, CaseIterable, Sendable {
                    CASE WHEN recovering THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0',
                    extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
                    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8,
-                   NULL::int8
+                   NULL::int8,
+                   host(inet_server_addr()), inet_server_port(),
+                   (SELECT sender_host FROM pg_stat_wal_receiver), (SELECT sender_port FROM pg_stat_wal_receiver)
             FROM (SELECT pg_is_in_recovery() AS recovering OFFSET 0) AS role
             """
         case .roleOnly:
             """
             SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
-                   NULL::int8, NULL::int8, NULL::float8, NULL::int8, NULL::int8
+                   NULL::int8, NULL::int8, NULL::float8, NULL::int8, NULL::int8,
+                   NULL::text, NULL::int4, NULL::text, NULL::int4
             """
         }
     }
@@ -61,7 +67,9 @@ enum IdentityQuery: Int, CaseIterable, Sendable {
 extension HostReport {
     /// Reads the one row of an ``IdentityQuery``.
     init(_ rows: Rows) throws {
-        typealias Columns = (Bool, Bool, Int64?, Int64?, Double?, Int64?, Int64?)
+        typealias Columns = (
+            Bool, Bool, Int64?, Int64?, Double?, Int64?, Int64?, String?, Int32?, String?, Int32?
+        )
         guard let row: Columns = try rows.decode(Columns.self).first else {
             throw HostFailure(.garbage, reason: "the server answered the question for its identity with no row")
         }
@@ -72,8 +80,16 @@ extension HostReport {
             timeline: row.2.flatMap(UInt32.init(exactly:)),
             incarnation: row.5,
             position: row.3.flatMap(UInt64.init(exactly:)),
-            replayAge: row.0 ? row.4.flatMap(Self.duration) : nil
+            replayAge: row.0 ? row.4.flatMap(Self.duration) : nil,
+            address: Self.address(row.7, row.8),
+            upstream: Self.address(row.9, row.10)
         )
+    }
+
+    /// As hosts are named.
+    private static func address(_ host: String?, _ port: Int32?) -> String? {
+        guard let host, !host.isEmpty, let port else { return nil }
+        return HostEndpoint(host: host, port: Int(port)).description
     }
 
     /// Nil for what is no time at all: whatever the server says, it must not end this process.

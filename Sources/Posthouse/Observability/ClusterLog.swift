@@ -47,6 +47,16 @@ struct ClusterLog: Sendable {
         case .suspected(let evidence):
             metadata["posthouse.evidence"] = .string(String(describing: evidence))
             logger.debug("host is suspected and checked", metadata: metadata)
+        case .heldDown(let time):
+            metadata["posthouse.time"] = .stringConvertible(time)
+            logger.info("host went out several times: it gets no reads for a while", metadata: metadata)
+        case .added: logger.info("host was added", metadata: metadata)
+        case .drained: logger.info("host is drained: it gets no new work", metadata: metadata)
+        case .undrained: logger.info("host is not drained any more", metadata: metadata)
+        case .removed: logger.info("host was removed", metadata: metadata)
+        case .adopted(let identifier):
+            metadata["posthouse.system_identifier"] = .stringConvertible(identifier)
+            logger.notice("another system identifier was adopted", metadata: metadata)
         }
     }
 }

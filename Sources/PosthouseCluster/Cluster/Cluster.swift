@@ -222,7 +222,8 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
 
     // MARK: - Readiness
 
-    /// Waits until that many primaries and replicas can be used; without counts, until every host can.
+    /// Waits until that many primaries and replicas can be used; without counts, until every host can that is not
+    /// drained.
     ///
     /// - Parameters:
     ///   - primaries: The least number of primaries, 0 or 1.
@@ -240,7 +241,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         switch (primaries, replicas) {
         case (nil, nil):
             condition = { $0.isComplete }
-            wanted = "all \(core.endpoints.count) hosts"
+            wanted = "all \(core.activeEndpoints.count) hosts"
         case (let primaries?, let replicas?) where primaries >= 0 && replicas >= 0:
             condition = { $0.primaries >= primaries && $0.replicas >= replicas }
             wanted = "\(primaries) primaries and \(replicas) replicas"
@@ -330,6 +331,11 @@ extension Cluster {
         }
         if serving.isEmpty {
             let answers = hosts.contains { [.up, .busy, .starting, .quarantined].contains($0.state) }
+            if hosts.isEmpty {
+                let status = core.sourceBell.status
+                let why = status?.lastFailure.map { ": \($0)" } ?? ""
+                return failure(.noHostReachable, "no host was named within \(waited)\(why)", pool: error)
+            }
             guard answers else {
                 return failure(.noHostReachable, "no host could be reached within \(waited)", pool: error)
             }

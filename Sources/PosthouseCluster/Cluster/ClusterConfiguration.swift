@@ -32,6 +32,8 @@ public struct ClusterConfiguration: Sendable {
     public var refreshTimeout: Duration
     /// Whether reads go to the primary while no replica is there. Default: false.
     public var fallbackPrimary: Bool
+    /// Who decides when a higher timeline appears although the primary still answers. Default: the higher timeline wins.
+    public var fencing: FencingPolicy
     /// How many response times of health checks the median is taken over. Default: 128.
     public var stopwatchWindowSize: Int
 
@@ -47,6 +49,7 @@ public struct ClusterConfiguration: Sendable {
         refreshDelay: Duration = .seconds(1),
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
+        fencing: FencingPolicy = .follow,
         stopwatchWindowSize: Int = 128
     ) {
         self.name = name
@@ -59,8 +62,16 @@ public struct ClusterConfiguration: Sendable {
         self.refreshDelay = refreshDelay
         self.refreshTimeout = refreshTimeout
         self.fallbackPrimary = fallbackPrimary
+        self.fencing = fencing
         self.stopwatchWindowSize = stopwatchWindowSize
     }
+
+    /// How long an answer speaks for its host: twice ``refreshDelay`` and three times ``refreshTimeout``, at least 2 s; with
+    /// the defaults 5 s.
+    ///
+    /// By then a monitor has a newer one, or a proof that there is none. A host whose last answer is older serves nothing.
+    /// Times in which this process could not run do not count.
+    public var evidenceLife: Duration { max(refreshDelay * 2 + refreshTimeout * 3, .seconds(2)) }
 
     /// What is wrong with this configuration, or `nil`.
     var complaint: String? {

@@ -11,30 +11,37 @@ public import PosthousePool
 @usableFromInline
 final class ClusterCore<Driver: ClusterDriver>: Sendable {
     @usableFromInline let driver: Driver
-    let endpoints: [Driver.Endpoint]
     @usableFromInline let configuration: ClusterConfiguration
     @usableFromInline let clock: any ClusterClock
     @usableFromInline let group: PoolGroup<Driver.Connection>
-    let members: [MemberID]
     let events = EventBroadcast<ClusterEvent>(capacity: 1024)
     let changes = ConditionQueue<ReadinessCount>()
+    let random: @Sendable () -> Double
+    /// Of each host's pool.
+    let poolConfiguration: PoolConfiguration
+    /// Held while hosts are added or removed. No other lock is held when it is taken.
+    let membership = Guarded(())
+    let link = CoreLink<Driver>()
+    let alarm = Doorbell()
     let sourceBell: SourceBell
 
-    private struct State {
+    struct State {
         var machine: TopologyMachine
-        var stopwatches: [Stopwatch]
+        /// At the machine's indexes. One may be there before the machine has heard of it.
+        var slots: [HostSlot<Driver>] = []
         var inbox: [TopologyMachine.Event] = []
         var isWorking = false
         var isStopped = false
-        var monitors: [HostMonitor<Driver>] = []
+        /// When the alarm rings, if nobody tells it that it has to do so earlier.
+        var alarmAt: ContinuousClock.Instant?
+        var rangAt: ContinuousClock.Instant?
         var tasks: [Task<Void, Never>] = []
         var withholding = Withholding<Driver.Endpoint>()
-        /// When the last check of each host began that has ended.
-        var checkedAt: [ContinuousClock.Instant?]
+        /// Cancelled at the end, but not waited for: they run foreign code.
+        var witnessTasks: [Task<Void, Never>] = []
     }
 
-    private let state: Guarded<State>
-    private let links: [HostLink<Driver>]
+    let state: Guarded<State>
 
     init(
         endpoints: [Driver.Endpoint],
@@ -45,10 +52,14 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         observer: (any PoolObserver)?
     ) throws(PoolError) {
         self.driver = driver
-        self.endpoints = endpoints
         self.configuration = configuration
         self.clock = clock
-        let group = try PoolGroup<Driver.Connection>(
+        self.random = random
+        self.sourceBell = SourceBell(huntingSince: clock.now)
+        var poolConfiguration = configuration.pool
+        if driver.validatesEachHandOut { poolConfiguration.validation = .always }
+        self.poolConfiguration = poolConfiguration
+        self.group = try PoolGroup<Driver.Connection>(
             validating: PoolGroupConfiguration(
                 name: configuration.name,
                 acquireTimeout: configuration.acquireTimeout,
@@ -60,79 +71,59 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             time: clock,
             observer: observer
         )
-        self.group = group
-        var pool = configuration.pool
-        if driver.validatesEachHandOut { pool.validation = .always }
-        let links = endpoints.indices.map { HostLink<Driver>(host: $0) }
-        var members: [MemberID] = []
-        for (endpoint, link) in zip(endpoints, links) {
-            let strategy = HostStrategy(
-                endpoint: endpoint,
-                driver: driver,
-                clock: clock,
-                connectTimeout: pool.connectTimeout,
-                workTimeout: pool.workTimeout,
-                link: link
-            )
-            let label = String(describing: endpoint)
-            members.append(
-                try group.addMember(label: label, configuration: pool, strategy: strategy)
-            )
-        }
-        self.members = members
-        self.sourceBell = SourceBell(huntingSince: clock.now)
-        self.links = links
         self.state = Guarded(
             State(
-                machine: TopologyMachine(labels: endpoints.map { String(describing: $0) }),
-                stopwatches: endpoints.map { _ in Stopwatch(window: configuration.stopwatchWindowSize) },
-                checkedAt: endpoints.map { _ in nil }
+                machine: TopologyMachine(
+                    labels: endpoints.map { String(describing: $0) },
+                    settings: TopologyMachine.Settings(
+                        fencing: configuration.fencing.rule,
+                        evidenceLife: configuration.evidenceLife
+                    )
+                )
             )
         )
-        for link in links { link.attach(self) }
-        start(links, random: random)
+        link.attach(self)
+        do throws(PoolError) {
+            var slots: [HostSlot<Driver>] = []
+            for (host, endpoint) in endpoints.enumerated() { slots.append(try makeSlot(for: endpoint, host: host)) }
+            start(slots)
+        } catch {
+            halt()
+            throw error
+        }
     }
 
-    private func start(_ links: [HostLink<Driver>], random: @escaping @Sendable () -> Double) {
-        let monitors = zip(endpoints, links).map { endpoint, link in
-            HostMonitor(
-                endpoint: endpoint,
-                driver: driver,
-                clock: clock,
-                refreshDelay: configuration.refreshDelay,
-                timeout: configuration.refreshTimeout,
-                observer: MonitorObserver(link: link),
-                random: random
-            )
-        }
+    private func start(_ slots: [HostSlot<Driver>]) {
         // Before the first of them can bring evidence, which may call for all of them.
-        state.withLock { $0.monitors = monitors }
-        var tasks = zip(monitors, links).map { monitor, link in
-            Task(name: "posthouse monitor \(endpoints[link.host])", executorPreference: clock.executor) {
-                await monitor.run { check in link.core?.take(check, of: link.host) }
-            }
-        }
+        state.withLock { $0.slots = slots }
+        for host in slots.indices { startMonitor(of: host) }
         let watch = SilenceWatch(clock: clock)
-        tasks.append(
-            Task(name: "posthouse watch", executorPreference: clock.executor) {
-                await watch.run { watch in links[0].core?.listen(to: &watch) ?? false }
-            }
-        )
+        let tasks = [
+            Task(name: "posthouse watch", executorPreference: clock.executor) { [link] in
+                await watch.run { watch in link.core?.listen(to: &watch) ?? false }
+            },
+            Task(name: "posthouse alarm", executorPreference: clock.executor) { [link, alarm, clock] in
+                while let due = link.core?.armAlarm(), !Task.isCancelled {
+                    _ = await alarm.sleep(until: due, clock: clock)
+                    link.core?.alarmRang()
+                }
+            },
+        ]
         state.withLock { $0.tasks += tasks }
     }
 
     // MARK: - Evidence
 
-    private func take(_ check: HostMonitor<Driver>.Check, of host: Int) {
+    func take(_ check: HostMonitor<Driver>.Check, of host: Int) {
         switch check.outcome {
         case .success(let report):
-            state.withLock { $0.stopwatches[host].record(check.responseTime) }
+            state.withLock { $0.slots[host].stopwatch.record(check.responseTime) }
             post(.reported(host: host, report, asked: check.began))
         case .failure(let failure):
             post(.failed(host: host, failure, fresh: check.fresh))
         }
         // Whoever sees this finds the event posted.
-        state.withLock { $0.checkedAt[host] = check.began }
+        state.withLock { $0.slots[host].checkedAt = check.began }
     }
 
     /// Called at every tick: suspects the hosts whose users wait and get nothing.
@@ -165,160 +156,130 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         post(.suspected(host: host, evidence))
     }
 
-    private func post(_ event: TopologyMachine.Event) {
-        let works = state.withLock { state in
-            guard !state.isStopped else { return false }
-            state.inbox.append(event)
-            defer { state.isWorking = true }
-            return !state.isWorking
+    func post(_ event: TopologyMachine.Event) {
+        state.withLock { state in
+            if !state.isStopped { state.inbox.append(event) }
         }
-        if works { work() }
+        work()
     }
 
-    /// What one piece of evidence, or a change of what is withheld, leads to.
-    private struct Step {
-        var actions: [TopologyMachine.Action]
-        var count: ReadinessCount
-        var monitors: [HostMonitor<Driver>]
-        /// The version of what is withheld that the actions bring into force.
-        var withholding: Int?
-    }
-
-    private func work() {
-        while let step = nextStep(now: clock.now) {
-            for action in step.actions { run(action, on: step.monitors) }
+    /// Empties the inbox, unless somebody does already.
+    func work() {
+        let works = state.withLock { state in
+            guard !state.isStopped, !state.isWorking, state.hasWork else { return false }
+            state.isWorking = true
+            return true
+        }
+        guard works else { return }
+        while true {
+            let now = clock.now
+            let step: Step? = state.withLock { state in
+                guard state.hasWork else {
+                    state.isWorking = false
+                    return nil
+                }
+                // What is withheld comes after all evidence, so that writes that go on know of it.
+                let version = state.inbox.isEmpty ? state.withholding.version : nil
+                let actions =
+                    state.inbox.isEmpty ? state.services : state.machine.handle(state.inbox.removeFirst(), now: now)
+                var wakesEarlier = false
+                if let alarmAt = state.alarmAt, let wakeAt = state.machine.wakeAt, wakeAt < alarmAt {
+                    state.alarmAt = wakeAt
+                    wakesEarlier = true
+                }
+                let count = ReadinessCount(of: state.machine.hosts)
+                return Step(
+                    actions: actions,
+                    count: count,
+                    slots: state.slots,
+                    wakesEarlier: wakesEarlier,
+                    withholding: version
+                )
+            }
+            guard let step else { return }
+            for action in step.actions { run(action, on: step.slots) }
             if let version = step.withholding { state.withLock { $0.withholding.appliedVersion = version } }
+            if step.wakesEarlier { alarm.ring() }
             if !step.actions.isEmpty { changes.post(step.count) }
         }
     }
 
-    private func nextStep(now: ContinuousClock.Instant) -> Step? {
-        state.withLock { state in
-            let actions: [TopologyMachine.Action]
-            var version: Int?
-            if !state.inbox.isEmpty {
-                actions = state.machine.handle(state.inbox.removeFirst(), now: now)
-            } else if !state.withholding.isApplied {
-                // After all evidence, so that writes that go on know of it.
-                actions = state.machine.hosts.enumerated().map { .serve(host: $0, $1.serves) }
-                version = state.withholding.version
-            } else {
-                state.isWorking = false
-                return nil
-            }
-            let count = ReadinessCount(of: state.machine.hosts)
-            return Step(actions: actions, count: count, monitors: state.monitors, withholding: version)
-        }
+    private struct Step {
+        let actions: [TopologyMachine.Action]
+        let count: ReadinessCount
+        let slots: [HostSlot<Driver>]
+        let wakesEarlier: Bool
+        /// The version of what is withheld that the actions bring into force.
+        let withholding: Int?
     }
 
-    private func run(_ action: TopologyMachine.Action, on monitors: [HostMonitor<Driver>]) {
+    private func run(_ action: TopologyMachine.Action, on slots: [HostSlot<Driver>]) {
         switch action {
         case .serve(let host, let services):
-            group.setServices(withholding.allowed(services, on: endpoints[host]), for: members[host])
-        case .fence(let host): group.fence(members[host])
-        case .expire(let host): group.expire(members[host])
-        case .check(let host): monitors[host].checkNow()
-        case .renew(let host): monitors[host].renew()
+            let allowed = withholding.allowed(services, on: slots[host].endpoint)
+            group.setServices(allowed, for: slots[host].member)
+        case .fence(let host): group.fence(slots[host].member)
+        case .expire(let host): group.expire(slots[host].member)
+        case .check(let host): slots[host].monitor.checkNow()
+        case .renew(let host): slots[host].monitor.renew()
         case .beginGrace: beginGrace()
         case .hunt(let hunts):
-            for monitor in monitors { monitor.hunt(hunts) }
+            for slot in slots { slot.monitor.hunt(hunts) }
             sourceBell.hunt(hunts, now: clock.now)
+        case .askWitness(let question): askWitness(question)
         case .emit(let event): events.send(event)
-        }
-    }
-
-    /// How long the first election waits for hosts that do not answer.
-    static var electionGrace: Duration { .milliseconds(500) }
-
-    private func beginGrace() {
-        let end = clock.now + min(Self.electionGrace, configuration.refreshTimeout)
-        let task = Task(name: "posthouse election", executorPreference: clock.executor) { [link = links[0], clock] in
-            guard (try? await clock.sleep(until: end)) != nil else { return }
-            link.core?.post(.graceEnded)
-        }
-        state.withLock { state in
-            if state.isStopped { task.cancel() } else { state.tasks.append(task) }
-        }
-    }
-
-    // MARK: - What is withheld
-
-    var withholding: Withholding<Driver.Endpoint> { state.withLock { $0.withholding } }
-
-    /// Changes what hosts may not serve. In force when the version that it returns is applied.
-    @discardableResult
-    func withhold(_ change: (inout Withholding<Driver.Endpoint>) -> Void) -> Int {
-        let (version, works) = state.withLock { state in
-            let version = state.withholding.change(change)
-            guard !state.isStopped else { return (version, false) }
-            defer { state.isWorking = true }
-            return (version, !state.isWorking)
-        }
-        if works { work() }
-        return version
-    }
-
-    /// Members whose hosts take writes, withheld or not.
-    var writingMembers: [MemberID] {
-        state.withLock { state in members.indices.filter { state.machine.hosts[$0].serves.contains(.primary) } }
-            .map { members[$0] }
-    }
-
-    /// Asks for a check of every host.
-    func checkNow() {
-        for monitor in state.withLock({ $0.monitors }) { monitor.checkNow() }
-    }
-
-    /// Whether a check of every host that answers began after this time, and what it found is taken into account once the
-    /// inbox is empty.
-    func answeringHostsWereChecked(since time: ContinuousClock.Instant) -> Bool {
-        state.withLock { state in
-            zip(state.machine.hosts, state.checkedAt).allSatisfy { host, began in
-                !host.isAnswering || (began.map { $0 >= time } ?? false)
-            }
         }
     }
 
     // MARK: - State
 
+    /// The hosts that were not removed.
+    var activeEndpoints: [Driver.Endpoint] {
+        state.withLock { $0.slots.filter { !$0.isRemoved }.map(\.endpoint) }
+    }
+
     /// "host:port" of a pool's host.
     func label(of member: MemberID) -> String {
-        members.firstIndex(of: member).map { String(describing: endpoints[$0]) } ?? ""
+        let endpoint = state.withLock { state in state.slots.first { $0.member == member }?.endpoint }
+        return endpoint.map { String(describing: $0) } ?? ""
     }
 
     var readiness: ReadinessCount { state.withLock { ReadinessCount(of: $0.machine.hosts) } }
 
     func snapshot() -> ClusterSnapshot {
+        let now = clock.now
+        let (machine, slots, isPaused) = state.withLock { ($0.machine, $0.slots, $0.withholding.pauses > 0) }
+        // It may know more hosts by now, but none less.
         let pool = group.snapshot()
-        return state.withLock { state in
-            let machine = state.machine
-            let written = machine.primary.flatMap { machine.hosts[$0].report?.position }
-            let hosts = machine.hosts.enumerated().map { index, host in
-                ClusterSnapshot.Host(
-                    host: host.label,
-                    state: host.state,
-                    role: host.role,
-                    reason: host.reason,
-                    serves: host.serves,
-                    report: host.report,
-                    answeredAt: host.reportedAt,
-                    lagBytes: Self.lag(of: host, behind: written),
-                    responseTime: state.stopwatches[index].last,
-                    medianResponseTime: state.stopwatches[index].median,
-                    pool: pool.members[index]
-                )
-            }
-            return ClusterSnapshot(
-                hosts: hosts,
-                primary: machine.primary.map { machine.hosts[$0].label },
-                systemIdentifier: machine.systemIdentifier,
-                timeline: machine.highestTimeline,
-                fenceLevel: machine.fenceLevel,
-                waiting: pool.waiting,
-                writesArePaused: state.withholding.pauses > 0,
-                source: sourceBell.status
+        let written = machine.primary.flatMap { machine.hosts[$0].report?.position }
+        let hosts = machine.hosts.enumerated().filter { !$0.element.isRemoved }.map { index, host in
+            ClusterSnapshot.Host(
+                host: host.label,
+                state: host.state,
+                role: host.role,
+                reason: host.reason,
+                serves: host.serves,
+                isDrained: host.isDrained,
+                isHeldDown: host.isHeldDown,
+                slowStartWeight: host.slowStart.weight(at: now),
+                report: host.report,
+                answeredAt: host.reportedAt,
+                lagBytes: Self.lag(of: host, behind: written),
+                responseTime: slots[index].stopwatch.last,
+                medianResponseTime: slots[index].stopwatch.median,
+                pool: pool.members[index]
             )
         }
+        return ClusterSnapshot(
+            hosts: hosts,
+            primary: machine.primary.map { machine.hosts[$0].label },
+            systemIdentifier: machine.systemIdentifier,
+            timeline: machine.highestTimeline,
+            fenceLevel: machine.fenceLevel,
+            waiting: pool.waiting,
+            writesArePaused: isPaused,
+            source: sourceBell.status
+        )
     }
 
     private static func lag(of host: HostRecord, behind written: UInt64?) -> UInt64? {
@@ -338,13 +299,18 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
 
     @discardableResult
     func halt() -> [Task<Void, Never>] {
-        let tasks = state.withLock { state in
+        let (tasks, witnessTasks) = state.withLock { state in
             state.isStopped = true
-            defer { state.tasks = [] }
-            return state.tasks
+            state.inbox = []
+            defer {
+                state.tasks = []
+                state.witnessTasks = []
+                for host in state.slots.indices { state.slots[host].task = nil }
+            }
+            return (state.tasks + state.slots.compactMap(\.task), state.witnessTasks)
         }
-        for task in tasks { task.cancel() }
-        for link in links { link.detach() }
+        for task in tasks + witnessTasks { task.cancel() }
+        link.detach()
         changes.close()
         events.finish()
         return tasks

@@ -8,7 +8,8 @@ public struct ClusterError: Error, Sendable {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case noPrimary, noReplica, noHostReachable, acquireTimedOut, connectFailed, notReady, cancelled, closed
-            case exhausted, overloaded, invalidArgument, writesPaused, writesStillRunning
+            case exhausted, overloaded, invalidArgument, unknownHost, duplicateHost, lastHost, writesPaused
+            case writesStillRunning
         }
 
         private var value: Value
@@ -40,6 +41,12 @@ public struct ClusterError: Error, Sendable {
         public static let writesStillRunning = Code(.writesStillRunning)
         /// An argument or a configuration value makes no sense.
         public static let invalidArgument = Code(.invalidArgument)
+        /// The host does not belong to the cluster.
+        public static let unknownHost = Code(.unknownHost)
+        /// The host belongs to the cluster already.
+        public static let duplicateHost = Code(.duplicateHost)
+        /// The only host cannot be removed.
+        public static let lastHost = Code(.lastHost)
 
         /// The code's name.
         public var description: String { value.rawValue }

@@ -16,6 +16,13 @@ public struct ClusterSnapshot: Sendable {
         public var reason: String?
         /// What it serves: writes, reads, or nothing.
         public var serves: ServiceClass
+        /// It gets no new work, because ``Cluster/drainHost(_:)`` said so.
+        public var isDrained: Bool
+        /// It could serve reads, but went out several times lately, and must answer for a while first.
+        public var isHeldDown: Bool
+        /// How much of its share of the reads it is to get, from 0.1 to 1: grows over 10 s when it has come back. Once all
+        /// hosts have the same weight it makes no difference.
+        public var slowStartWeight: Double
         /// Its last answer, which may be old.
         public var report: HostReport?
         /// When it last answered.

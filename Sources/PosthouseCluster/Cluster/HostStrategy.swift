@@ -3,16 +3,11 @@
 import PosthouseBase
 import PosthousePool
 
-/// Ties one host's pool, connections and monitor to the core until the core is halted.
+/// Ties pools, connections and tasks to the core until the core is halted.
 ///
 /// Not by a weak reference: an object that has one counts every use of itself in the slow way, and each lease uses the core.
-final class HostLink<Driver: ClusterDriver>: Sendable {
-    let host: Int
+final class CoreLink<Driver: ClusterDriver>: Sendable {
     private let reference = Guarded<ClusterCore<Driver>?>(nil)
-
-    init(host: Int) {
-        self.host = host
-    }
 
     func attach(_ core: ClusterCore<Driver>) {
         reference.withLock { $0 = core }
@@ -23,6 +18,19 @@ final class HostLink<Driver: ClusterDriver>: Sendable {
     }
 
     var core: ClusterCore<Driver>? { reference.withLock { $0 } }
+}
+
+/// The tie of one host's pool, connections and monitor.
+struct HostLink<Driver: ClusterDriver>: Sendable {
+    let host: Int
+    fileprivate let link: CoreLink<Driver>
+
+    init(host: Int, link: CoreLink<Driver>) {
+        self.host = host
+        self.link = link
+    }
+
+    var core: ClusterCore<Driver>? { link.core }
 }
 
 /// How the pool of one host makes and ends its connections.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How many hosts can be used, by role.
+/// How many hosts can be used, by role. Drained hosts are not meant to be.
 struct ReadinessCount: Sendable, Hashable {
     var primaries = 0
     var replicas = 0
@@ -8,13 +8,14 @@ struct ReadinessCount: Sendable, Hashable {
     var hosts = 0
 
     init(of hosts: [HostRecord]) {
-        self.hosts = hosts.count
-        for host in hosts {
+        for host in hosts where !host.isRemoved && !host.isDrained {
+            self.hosts += 1
             if host.serves.contains(.primary) { primaries += 1 }
             if host.serves.contains(.replica) { replicas += 1 }
             if host.isAlias { aliases += 1 }
         }
     }
 
-    var isComplete: Bool { primaries + replicas + aliases == hosts }
+    /// A source may not have named anybody yet.
+    var isComplete: Bool { hosts > 0 && primaries + replicas + aliases == hosts }
 }

@@ -19,6 +19,11 @@ public struct HostReport: Sendable, Hashable {
     /// Time since the last replayed commit on a replica, `nil` where there was none.
     public var replayAge: Duration?
 
+    /// Where the server can be reached, as "host:port", by its own account.
+    public var address: String?
+    /// Whom a replica receives its write-ahead log from, as "host:port". Roles without `pg_read_all_stats` are not told.
+    public var upstream: String?
+
     /// Makes a report; everything but the recovery state may be unknown.
     public init(
         isInRecovery: Bool,
@@ -27,7 +32,9 @@ public struct HostReport: Sendable, Hashable {
         timeline: UInt32? = nil,
         incarnation: Int64? = nil,
         position: UInt64? = nil,
-        replayAge: Duration? = nil
+        replayAge: Duration? = nil,
+        address: String? = nil,
+        upstream: String? = nil
     ) {
         self.isInRecovery = isInRecovery
         self.isReadOnly = isReadOnly
@@ -36,6 +43,8 @@ public struct HostReport: Sendable, Hashable {
         self.incarnation = incarnation
         self.position = position
         self.replayAge = replayAge
+        self.address = address
+        self.upstream = upstream
     }
 }
 

@@ -58,7 +58,7 @@ final class SourceFollower<Source: TopologySource, Hosts: SourcedHosts<Source.En
     /// Follows the source until the task is cancelled.
     func run() async {
         var roster = HostRoster<Endpoint>(rules: rules)
-        var schedule = SourceSchedule(interval: source.refreshInterval)
+        var schedule = SourceSchedule(interval: source.refreshInterval, leastGap: rules.leastGap)
         while !Task.isCancelled {
             schedule.huntingSince = bell.huntingSince
             let now = clock.now

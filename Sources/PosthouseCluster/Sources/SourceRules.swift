@@ -18,8 +18,11 @@ public struct SourceRules: Sendable, Hashable {
     public var absences: Int
     /// How long a host must have been missing before it goes. Default: 30 s.
     public var removalDelay: Duration
-    /// How long what runs on a drained host may go on; what still runs then is interrupted. Default: 30 s.
+    /// When a drained host is removed though work still runs there: reads may end even then, anything else is interrupted.
+    /// Default: 30 s.
     public var drainTimeout: Duration
+    /// The least time between two questions.
+    var leastGap = SourceSchedule.leastGap
 
     /// Makes rules with the defaults.
     public init(

@@ -12,13 +12,15 @@ struct SourceSchedule: Sendable {
     static let mostBackoff = Duration.seconds(30)
 
     private let interval: Duration
+    private let leastGap: Duration
     private var lastAsked: ContinuousClock.Instant?
     private(set) var failures = 0
     private var draw = 0.5
     var huntingSince: ContinuousClock.Instant?
 
-    init(interval: Duration) {
-        self.interval = max(interval, Self.leastGap)
+    init(interval: Duration, leastGap: Duration = SourceSchedule.leastGap) {
+        self.leastGap = leastGap
+        self.interval = max(interval, leastGap)
     }
 
     /// - Parameter random: Uniform in 0...1.
@@ -35,11 +37,11 @@ struct SourceSchedule: Sendable {
 
     private func gap(now: ContinuousClock.Instant) -> Duration {
         if failures > 0 {
-            let ceiling = min(Self.leastGap * (1 << min(failures, 10)), max(Self.mostBackoff, interval))
-            return Self.leastGap + (ceiling - Self.leastGap) * draw
+            let ceiling = min(leastGap * (1 << min(failures, 10)), max(Self.mostBackoff, interval))
+            return leastGap + (ceiling - leastGap) * draw
         }
         let calm = interval * (0.9 + 0.2 * draw)
-        guard let huntingSince else { return max(calm, Self.leastGap) }
-        return max(min(huntingSince.duration(to: now) / 8, calm), Self.leastGap)
+        guard let huntingSince else { return max(calm, leastGap) }
+        return max(min(huntingSince.duration(to: now) / 8, calm), leastGap)
     }
 }

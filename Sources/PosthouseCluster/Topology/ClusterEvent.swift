@@ -19,9 +19,21 @@ public struct ClusterEvent: Sendable, Hashable {
         case restarted
         /// An open connection or statement gave reason to doubt the host; a check follows at once.
         case suspected(PassiveEvidence)
+        /// The host could serve reads, but went out several times lately: it must answer for so long first.
+        case heldDown(for: Duration)
+        /// The host joined the cluster.
+        case added
+        /// The host gets no new work, by ``Cluster/drainHost(_:)``.
+        case drained
+        /// The host may serve again, by ``Cluster/undrainHost(_:)``.
+        case undrained
+        /// The host left the cluster.
+        case removed
+        /// The cluster has this system identifier from now on, by ``Cluster/adopt(systemIdentifier:)``.
+        case adopted(systemIdentifier: UInt64)
     }
 
-    /// The host, "host:port".
+    /// The host, "host:port"; empty for what concerns no host in particular.
     public var host: String
     /// What happened.
     public var kind: Kind

@@ -4,14 +4,38 @@ import PosthousePool
 
 /// What is known of one host: the evidence, and the verdict drawn from it.
 struct HostRecord: Sendable {
+    /// What a server says of its place in history: another run, or another timeline, is another claim.
+    struct Claim: Sendable, Hashable {
+        var incarnation: Int64?
+        var timeline: UInt32?
+        var isInRecovery: Bool
+
+        init(_ report: HostReport) {
+            incarnation = report.incarnation
+            timeline = report.timeline
+            isInRecovery = report.isInRecovery
+        }
+    }
+
     /// "host:port".
     let label: String
+
+    // What the operator said.
+
+    /// It is to serve nothing, and is watched all the same.
+    var isDrained = false
+    /// It left the cluster; only its index is kept, so that the others keep theirs.
+    var isRemoved = false
+    /// A claim that a witness or the operator decided against.
+    var disowned: Claim?
 
     // The evidence.
 
     /// The last answer, kept over outages so that a new run of the server is told from the old one.
     var report: HostReport?
     var reportedAt: ContinuousClock.Instant?
+    /// From when on the evidence ages: when the last answer was asked for.
+    var vouchedAt: ContinuousClock.Instant?
     /// The last failed check since the last answer.
     var failure: HostFailure?
     /// Consecutive checks without an answer.
@@ -28,6 +52,8 @@ struct HostRecord: Sendable {
     /// Whether anything is known of it, good or bad.
     var isHeard: Bool { report != nil || failure != nil }
 
+    var isDisowned: Bool { disowned != nil && report.map(Claim.init) == disowned }
+
     // The verdict.
 
     var state = HostState.unknown
@@ -38,6 +64,13 @@ struct HostRecord: Sendable {
     var isFenced = false
     /// The primary under another name: it is served under that.
     var isAlias = false
+    /// It could serve reads, but went out too often.
+    var isHeldDown = false
+
+    // The past.
+
+    var holdDown = HoldDown()
+    var slowStart = SlowStart()
 
     init(label: String) {
         self.label = label

@@ -3,16 +3,23 @@
 /// Whether a host can be used.
 ///
 /// ```
-///               probe answered                          higher timeline, other system,
-/// unknown ────────────────────────► up ──────────────── second primary ───► quarantined
-///    │  ▲                          │ ▲ ▲                                        │
-///    │  └ evidence too old ────────┘ │ └──────── fits again ◄──────────────────┘
-///    │                               │
-///    └─► down, starting, frozen, busy, misconfigured ─► (probe answered) ─► up
+///               probe answered               higher timeline, other system, second primary, disputed
+/// unknown ───────────────────────────► up ──────────────────────────────────────────────► quarantined
+///    │  ▲                             │ ▲ ▲                                                    │
+///    │  └──── last answer too old ────┘ │ └──────────────────── fits again ◄───────────────────┘
+///    │                                  │
+///    └─► down, starting, frozen, busy, misconfigured ──► (probe answered) ──► up
 /// ```
-/// Suspicion never changes a state; probes do. `busy` keeps what the host served: it is alive, only full.
+/// Suspicion never changes a state; probes and the age of their answers do. One probe is proof where the server, or its
+/// machine, says so (refused, 57P03, 53300, 28xxx); silence is proof when it was met twice, the second time on a new
+/// connection. What was answered longer ago than ``ClusterConfiguration/evidenceLife`` is not known any more.
+///
+/// `busy` keeps what the host served: it is alive, only full. A host that is `up` may serve nothing all the same: it is
+/// drained, or it is held down because it went out several times lately. Three outages, each within 30 s of the one before,
+/// hold its reads back for 1 s after it has come back, each further one for twice as long, 30 s at most. The primary is never
+/// held down, nor is the last host that could serve reads.
 public enum HostState: String, Sendable, Hashable {
-    /// Not yet asked.
+    /// Not yet asked, or its last answer is too old.
     case unknown
     /// Starting up or shutting down: it answers, but takes no sessions (57P03).
     case starting
@@ -26,7 +33,7 @@ public enum HostState: String, Sendable, Hashable {
     case frozen
     /// Alive, but refuses us or does not speak the protocol.
     case misconfigured
-    /// Alive and dangerous: a stale primary, a second primary, or another cluster. Gets no statement.
+    /// Alive and dangerous: a stale primary, one of several, or another cluster. Gets no statement.
     case quarantined
 }
 

@@ -17,6 +17,7 @@ extension Machine {
         guard holds(id, .connecting) else { return false }
         let waiter = endConnect(id, now: now)
         recover(id.member, &actions)
+        if !isStale(id) { members[id.member].isReturning = false }
         tables[id.member].settle(id.index, at: affinity)
         begin(id, now: now, &actions)
         let member = members[id.member]

@@ -134,6 +134,8 @@ extension Machine {
     /// Connections opened so far serve no new request.
     private mutating func renew(_ member: Int, _ actions: inout [Action]) {
         members[member].generation += 1
+        members[member].ramp = Member.rampStart
+        members[member].isReturning = true
         retireIdle(member, members[member].staleReason, &actions)
         for index in tables[member].slots.indices where tables[member].slots[index].state == .leased {
             actions.append(.summon(slotID(member, index)))

@@ -40,6 +40,8 @@ struct Member {
     var nextRound: Moment?
     /// How many connects may run at once while connections are open.
     var ramp = Member.rampStart
+    /// All its connections were given up, and none has been opened since.
+    var isReturning = false
     var isBursting = false
     /// The slot whose connection is being kept alive.
     var keptAlive: Int?
@@ -61,10 +63,11 @@ struct Member {
     var hasRoom: Bool { sockets < hardLimit }
 
     /// How many connects may run at once: all while nothing is open, so nothing can come back; one while the host is known
-    /// to fail; else a few, more while nothing comes back.
+    /// to fail; else a few, more while nothing comes back. A few also where all were given up: the host comes back, and so do
+    /// all processes that use it.
     var connectAllowance: Int {
         if failures > 0 { return 1 }
-        if live == 0 { return rules.maximumConcurrentConnects }
+        if live == 0 && !isReturning { return rules.maximumConcurrentConnects }
         return min(ramp, rules.maximumConcurrentConnects)
     }
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension TopologyMachine {
+    /// Whether the time has come for a first primary, or there was one before.
+    mutating func mayElect(_ verdicts: [Verdict], into actions: inout [Action]) -> Bool {
+        if election == .open || isOff(.firstElection) { return true }
+        guard verdicts.contains(where: { $0.serves.contains(.primary) }) else { return true }
+        if members.allSatisfy({ hosts[$0].isHeard }) {
+            election = .open
+            return true
+        }
+        if election == .untried {
+            election = .inGrace
+            actions.append(.beginGrace)
+        }
+        return false
+    }
+
+    func postpone(_ verdicts: inout [Verdict]) {
+        for index in verdicts.indices where verdicts[index].serves.contains(.primary) {
+            verdicts[index].serves = []
+            verdicts[index].reason = "waiting for the first answers of the other hosts"
+        }
+    }
+
+    /// Leaves the primary's services to one host only: a known timeline before an unknown one, then whom the replicas
+    /// follow, then the incumbent. Several without an incumbent are a split brain that nothing here can decide, and none is
+    /// used. It decides on what is known now: it waits for nobody's answer.
+    mutating func elect(_ verdicts: inout [Verdict]) -> Int? {
+        dispute.isAmbiguous = false
+        var candidates = verdicts.indices.filter { verdicts[$0].serves.contains(.primary) }
+        if isOff(.drainedIncumbents) { candidates.removeAll { hosts[$0].isDrained } }
+        for (index, name) in aliases(among: candidates) where !isOff(.aliases) {
+            candidates.removeAll { $0 == index }
+            let reason = "the same server as \(hosts[name].label)"
+            verdicts[index] = Verdict(state: verdicts[index].state, role: .primary, reason: reason, isAlias: true)
+        }
+        if dispute.isOpen {
+            refuse(candidates, &verdicts)
+            return nil
+        }
+        guard candidates.count > 1, !isOff(.equals) else { return candidates.first }
+        let winner = winner(among: candidates)
+        dispute.isAmbiguous = winner == nil
+        candidates.removeAll { $0 == winner }
+        for loser in candidates {
+            let rival = winner ?? candidates.first { $0 != loser } ?? loser
+            let reason =
+                winner == nil
+                ? "ambiguous: \(hosts[rival].label) claims to be the primary on the same timeline"
+                : "second primary: \(hosts[rival].label) is the primary of this cluster"
+            verdicts[loser] = Verdict(state: .quarantined, role: .primary, reason: reason)
+        }
+        return winner
+    }
+
+    /// Nobody takes writes while it is disputed whose they are.
+    private func refuse(_ candidates: [Int], _ verdicts: inout [Verdict]) {
+        guard let incumbent else { return }
+        for index in candidates where index != incumbent {
+            let reason = "disputed: \(hosts[incumbent].label) still answers as the primary of a lower timeline"
+            verdicts[index] = Verdict(state: .quarantined, role: .primary, reason: reason)
+        }
+        let timeline = highestTimeline.map { "timeline \($0)" } ?? "a higher timeline"
+        verdicts[incumbent] = Verdict(
+            state: .quarantined,
+            role: .primary,
+            reason: "disputed: it still answers as the primary, though \(timeline) exists"
+        )
+    }
+
+    private func winner(among candidates: [Int]) -> Int? {
+        let known = candidates.filter { hosts[$0].report?.timeline != nil }
+        if known.count == 1 { return known[0] }
+        let equals = known.isEmpty ? candidates : known
+        if let choice = choiceOfFollowers(among: equals) { return choice }
+        return incumbent.flatMap { equals.contains($0) ? $0 : nil }
+    }
+
+    /// Whom more than half of the replicas follow that tell. Against the incumbent it must be more than half of all other
+    /// hosts: those that would speak for it may just not answer.
+    private func choiceOfFollowers(among candidates: [Int]) -> Int? {
+        var votes: [Int: Int] = [:]
+        for host in hosts where host.isAnswering {
+            guard let report = host.report, report.isInRecovery, isOurs(report), let upstream = report.upstream,
+                let choice = candidates.first(where: { answers(to: upstream, $0) })
+            else { continue }
+            votes[choice, default: 0] += 1
+        }
+        let all = votes.values.reduce(0, +)
+        guard let (choice, count) = votes.first(where: { $0.value * 2 > all }) else { return nil }
+        if let incumbent, candidates.contains(incumbent), choice != incumbent {
+            return count * 2 > members.count - candidates.count ? choice : nil
+        }
+        return choice
+    }
+
+    private func answers(to address: String, _ host: Int) -> Bool {
+        hosts[host].label == address || hosts[host].report?.address == address
+    }
+
+    /// Candidates that are the same run of the same server as another one, and that one: the incumbent, else the first.
+    private func aliases(among candidates: [Int]) -> [(index: Int, name: Int)] {
+        struct Run: Hashable {
+            var system: UInt64
+            var incarnation: Int64
+            var timeline: UInt32
+        }
+        func order(_ index: Int) -> (Int, Int) { (index == incumbent ? 0 : 1, index) }
+        var names: [Run: Int] = [:]
+        var aliases: [(Int, Int)] = []
+        for index in candidates.sorted(by: { order($0) < order($1) }) {
+            guard let report = hosts[index].report, let system = report.systemIdentifier,
+                let incarnation = report.incarnation, let timeline = report.timeline
+            else { continue }
+            let run = Run(system: system, incarnation: incarnation, timeline: timeline)
+            if let name = names[run] { aliases.append((index, name)) } else { names[run] = index }
+        }
+        return aliases
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension TopologyMachine {
+    /// A stretch in which this process could not run that is too long for the rest of the time to prove anything.
+    static let toleratedStall = Duration.milliseconds(100)
+
+    mutating func take(
+        _ report: HostReport,
+        of host: Int,
+        asked: ContinuousClock.Instant,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        // What was asked before a host was proven to be out is no proof that it is back.
+        if hosts[host].outage != nil, let failedAt = hosts[host].failedAt, asked < failedAt, !isOff(.answersOfBefore) {
+            return suspect(host, .silence, now: now, into: &actions)
+        }
+        var report = report
+        if let before = hosts[host].report, let run = report.incarnation, let former = before.incarnation {
+            if run == former {
+                // Within one run recovery only ends and timelines only grow: whatever says otherwise was overtaken.
+                if !before.isInRecovery && report.isInRecovery && !isOff(.endOfRecovery) { return }
+                if let old = before.timeline, let new = report.timeline, !isOff(.growingTimelines) {
+                    report.timeline = max(old, new)
+                }
+            } else {
+                beginRun(of: host, after: before, now: now, into: &actions)
+            }
+        }
+        if let outage = hosts[host].outage, outage != .busy { hosts[host].holdDown.cameBack(at: now) }
+        hosts[host].report = report
+        hosts[host].reportedAt = now
+        hosts[host].vouchedAt = max(hosts[host].vouchedAt ?? asked, asked)
+        hosts[host].misses = 0
+        hosts[host].isSuspected = false
+        hosts[host].isAnswering = true
+        hosts[host].failure = nil
+        hosts[host].outage = nil
+        if !hosts[host].isDisowned { hosts[host].disowned = nil }
+        note(report, of: host)
+    }
+
+    /// Another server run answers. The sessions of a replica's former run may live on, if several share the address; those
+    /// of a former primary, or of a server that was gone meanwhile, are dead or in the wrong place.
+    private mutating func beginRun(
+        of host: Int,
+        after before: HostReport,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        if before.isInRecovery && hosts[host].outage == nil || isOff(.newRuns) {
+            expire(host, into: &actions)
+        } else {
+            fence(host, into: &actions)
+        }
+        actions.append(.emit(ClusterEvent(host: hosts[host].label, kind: .restarted, at: now)))
+    }
+
+    mutating func expire(_ host: Int, into actions: inout [Action]) {
+        actions.append(.expire(host: host))
+        hosts[host].slowStart.cool()
+    }
+
+    mutating func fence(_ host: Int, into actions: inout [Action]) {
+        actions.append(.fence(host: host))
+        hosts[host].serves = []
+        hosts[host].slowStart.cool()
+    }
+
+    mutating func glimpse(
+        _ report: HostReport,
+        of host: Int,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        if hosts[host].outage != nil {
+            // No session of ours speaks for the former server.
+            take(report, of: host, asked: now, now: now, into: &actions)
+        } else {
+            note(report, of: host)
+            suspect(host, .connectionLost, now: now, into: &actions)
+        }
+        actions.append(.renew(host: host))
+    }
+
+    mutating func take(
+        _ failure: HostFailure,
+        of host: Int,
+        fresh: Bool,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        if failure.kind != .local { hosts[host].failedAt = now }
+        switch failure.kind {
+        case .local where !isOff(.localFaults):
+            return
+        case .lost where !fresh && !isOff(.lostSessions):
+            suspect(host, .connectionLost, now: now, into: &actions)
+            return
+        case .timedOut, .unreachable, .lost:
+            hosts[host].misses += 1
+            hosts[host].failure = failure
+            guard hosts[host].misses >= 2 && fresh || isOff(.secondMiss) else {
+                // One silence is a suspicion; the proof is a second one, on a connection of its own.
+                suspect(host, .silence, now: now, into: &actions)
+                return
+            }
+            hosts[host].outage = failure.kind == .timedOut ? .frozen : .down
+        case .refused, .local:
+            hosts[host].outage = .down
+        case .starting:
+            hosts[host].outage = .starting
+        case .busy:
+            hosts[host].outage = .busy
+            // It is alive; had it been started anew, the sessions that are open would have ended.
+            if hosts[host].isAnswering { hosts[host].vouchedAt = now }
+        case .misconfigured, .garbage:
+            hosts[host].outage = .misconfigured
+        }
+        hosts[host].failure = failure
+        hosts[host].isSuspected = false
+        if hosts[host].outage == .down || hosts[host].outage == .starting {
+            // The processes behind our connections are gone.
+            if hosts[host].isAnswering { expire(host, into: &actions) }
+        }
+        if hosts[host].outage != .busy || isOff(.fullServers) { hosts[host].isAnswering = false }
+    }
+
+    mutating func suspect(
+        _ host: Int,
+        _ evidence: PassiveEvidence,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        if !hosts[host].isSuspected {
+            hosts[host].isSuspected = true
+            // Silence is every slow query; it is worth a check, not a message.
+            if evidence != .silence {
+                actions.append(.emit(ClusterEvent(host: hosts[host].label, kind: .suspected(evidence), at: now)))
+            }
+        }
+        actions.append(.check(host: host))
+    }
+
+    /// Withdraws what was answered too long ago: whatever the host was then, nobody knows what it is now.
+    mutating func age(stall: Duration, now: ContinuousClock.Instant, into actions: inout [Action]) {
+        guard !isOff(.age) else { return }
+        for index in hosts.indices where hosts[index].isAnswering {
+            guard let vouchedAt = hosts[index].vouchedAt, vouchedAt + settings.evidenceLife <= now else { continue }
+            if stall > Self.toleratedStall, !isOff(.ownStalls) {
+                // Nobody could ask. Now somebody can, and has the same time for it again.
+                hosts[index].vouchedAt = now
+            } else {
+                hosts[index].isAnswering = false
+            }
+            actions.append(.check(host: index))
+        }
+    }
+}
