@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Posthouse needs from the system and is not there: libpq's headers, a PostgreSQL server with its
-# contributed modules for the tests and the demo, PgBouncer, and OpenSSL's command for test certificates.
+# contributed modules for the tests and the demo, PgBouncer, OpenSSL's command for test certificates, and for the tests of
+# high availability Patroni with etcd, HAProxy, and a packet filter.
 set -eu
 
 missing=""
@@ -25,8 +26,9 @@ has_contrib() {
     return 1
 }
 
-has_pgbouncer() {
-    command -v pgbouncer || [ -x /usr/sbin/pgbouncer ]
+# Where ordinary users have no path to.
+has_system_program() {
+    command -v "$1" || [ -x "/usr/sbin/$1" ]
 }
 
 if [ "$(uname -s)" = Darwin ]; then
@@ -41,8 +43,12 @@ need pkg-config command -v pkg-config
 need libpq-dev test -f "$(pkg-config --variable=includedir libpq 2>/dev/null)/libpq-fe.h"
 need postgresql has_server
 need postgresql-contrib has_contrib
-need pgbouncer has_pgbouncer
+need pgbouncer has_system_program pgbouncer
 need openssl command -v openssl
+need patroni command -v patroni
+need etcd-server command -v etcd
+need haproxy has_system_program haproxy
+need iptables has_system_program iptables
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -15,6 +15,22 @@ extension LocalCluster {
     public static func start(_ configuration: Configuration = Configuration()) async throws(LocalClusterError)
         -> LocalCluster
     {
+        try await self.throwaway(configuration) { cluster throws(LocalClusterError) in
+            try await cluster.build(configuration, sharing: true)
+        }
+    }
+
+    /// A throwaway cluster whose servers could run, and do not.
+    static func prepared(_ configuration: Configuration) async throws(LocalClusterError) -> LocalCluster {
+        try await self.throwaway(configuration) { cluster throws(LocalClusterError) in
+            try await cluster.fill(configuration, sharing: true, until: .now + configuration.startTimeout)
+        }
+    }
+
+    private static func throwaway(
+        _ configuration: Configuration,
+        _ build: (LocalCluster) async throws(LocalClusterError) -> Void
+    ) async throws(LocalClusterError) -> LocalCluster {
         try configuration.check()
         let user = try ServerUser.current()
         let watchdog = try await offCooperativePool { () throws(LocalClusterError) in
@@ -29,7 +45,7 @@ extension LocalCluster {
                 directory: nil,
                 primaryName: "node1"
             )
-            try await cluster.build(configuration, sharing: true)
+            try await build(cluster)
             return cluster
         } catch {
             try? await offCooperativePool { () throws(LocalClusterError) in try watchdog.cleanUp() }
@@ -63,8 +79,26 @@ extension LocalCluster {
         let deadline = ContinuousClock.now + configuration.startTimeout
         var left: Duration { ContinuousClock.now.duration(to: deadline) }
         let primary = self.nodes[0]
-        let replicas = self.nodes.dropFirst()
 
+        try await self.fill(configuration, sharing: sharing, until: deadline)
+        let limit = left
+        try await concurrently(self.nodes[...]) { node throws(LocalClusterError) in
+            try await node.start(within: limit)
+        }
+        for replica in self.nodes.dropFirst() { try await replica.waitUntilStreaming(from: primary, within: left) }
+        guard !configuration.setUp.isEmpty else { return }
+        for statement in configuration.setUp { try await primary.query(statement, within: left) }
+        try await self.waitUntilCaughtUp(within: left)
+    }
+
+    /// From an empty folder to nodes that can be started.
+    private func fill(
+        _ configuration: Configuration,
+        sharing: Bool,
+        until deadline: ContinuousClock.Instant
+    ) async throws(LocalClusterError) {
+        var left: Duration { ContinuousClock.now.duration(to: deadline) }
+        let primary = self.nodes[0]
         for node in self.nodes { try Files.makeFolder(self.layout.nodeFolder(node.name), for: self.layout.user) }
         try self.layout.writeHostBasedAuthentication()
         if self.layout.tls { try await self.layout.makeCertificate(within: left) }
@@ -75,18 +109,10 @@ extension LocalCluster {
         if configuration.lowersWhatReplicasNeed { try await self.layout.runOnce(primary, within: left) }
         // A primary that is cleanly stopped is its own base backup.
         let copy = Origin(dataDirectory: primary.dataDirectory)
-        try await Self.concurrently(replicas) { node throws(LocalClusterError) in
+        try await concurrently(self.nodes.dropFirst()) { node throws(LocalClusterError) in
             try await self.layout.fill(node, from: copy, within: limit)
             try node.writeConfiguration(following: primary.port)
         }
-        let startLimit = left
-        try await Self.concurrently(self.nodes[...]) { node throws(LocalClusterError) in
-            try await node.start(within: startLimit)
-        }
-        for replica in replicas { try await replica.waitUntilStreaming(from: primary, within: left) }
-        guard !configuration.setUp.isEmpty else { return }
-        for statement in configuration.setUp { try await primary.query(statement, within: left) }
-        try await self.waitUntilCaughtUp(within: left)
     }
 
     /// The data directory that all nodes are copies of: the process's template, or the primary's own.
@@ -110,27 +136,6 @@ extension LocalCluster {
             within: limit
         )
         return Origin(dataDirectory: directory)
-    }
-
-    /// All at once; the first error, after all have ended.
-    static func concurrently(
-        _ nodes: ArraySlice<LocalNode>,
-        _ body: @escaping @Sendable (LocalNode) async throws(LocalClusterError) -> Void
-    ) async throws(LocalClusterError) {
-        let failure = await withTaskGroup(of: LocalClusterError?.self) { group in
-            for node in nodes {
-                group.addTask {
-                    do throws(LocalClusterError) {
-                        try await body(node)
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
-            }
-            return await group.reduce(nil) { $0 ?? $1 }
-        }
-        if let failure { throw failure }
     }
 }
 
@@ -221,7 +226,7 @@ extension LocalCluster.Configuration {
     }
 }
 
-private func writeToStandardError(_ text: String) {
+func writeToStandardError(_ text: String) {
     let bytes = Array(text.utf8)
     _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
 }

@@ -91,9 +91,11 @@ extension LocalNode {
     ///
     /// - Parameters:
     ///   - mode: How. Default: fast.
+    ///   - waiting: Whether to wait. Default: true.
     ///   - limit: How long it may take; a smart stop lasts as long as there are sessions. Default: 30 s.
     public func stop(
         _ mode: StopMode = .fast,
+        waiting: Bool = true,
         within limit: Duration = .seconds(30)
     ) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
@@ -104,6 +106,7 @@ extension LocalNode {
             sendSignal(mode.signal, to: file.pid)
             try await self.resume()
         }
+        guard waiting else { return }
         let gone = try await waitUntil(deadline) { () throws(LocalClusterError) in
             self.server.reap()
             if let file = PostmasterFile(dataDirectory: self.dataDirectory), self.isAlive(file.pid) { return false }

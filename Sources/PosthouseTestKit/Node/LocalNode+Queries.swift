@@ -20,7 +20,7 @@ extension LocalNode {
         within limit: Duration = .seconds(10)
     ) async throws(LocalClusterError) -> [[String?]] {
         let deadline = ContinuousClock.now + limit
-        let endpoint: QuerySession.Endpoint =
+        let endpoint: DeadlineSocket.Endpoint =
             if let directory = self.socketDirectory {
                 .socket("\(directory)/.s.PGSQL.\(self.port)")
             } else {

@@ -1,88 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CTestKit
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
-
 /// One statement over a session of its own, with the simple query protocol and a deadline. Blocks.
 ///
 /// The kit looks at servers with its own eyes: were it to use the driver that it helps to test, a fault of the driver
 /// would hide itself. It can log in where the server trusts it, which the kit's own `pg_hba.conf` arranges.
 struct QuerySession: ~Copyable {
-    private let descriptor: Int32
-    private let deadline: ContinuousClock.Instant
+    private let socket: DeadlineSocket
     private let node: String
     private var received: [UInt8] = []
     private var position = 0
 
     static func run(
         _ sql: String,
-        at endpoint: Endpoint,
+        at endpoint: DeadlineSocket.Endpoint,
         database: String,
         node: String,
         deadline: ContinuousClock.Instant
     ) throws(LocalClusterError) -> [[String?]] {
-        let descriptor = try self.connect(to: endpoint, node: node, deadline: deadline)
-        var session = QuerySession(descriptor: descriptor, node: node, deadline: deadline)
+        var session = QuerySession(
+            socket: try DeadlineSocket.connect(to: endpoint, of: node, deadline: deadline),
+            node: node
+        )
         try session.logIn(database: database)
         return try session.query(sql)
     }
 
-    enum Endpoint: Sendable {
-        case socket(String)
-        case port(Int)
-    }
-
-    private init(descriptor: Int32, node: String, deadline: ContinuousClock.Instant) {
-        self.descriptor = descriptor
+    private init(socket: consuming DeadlineSocket, node: String) {
+        self.socket = socket
         self.node = node
-        self.deadline = deadline
-    }
-
-    private static func connect(
-        to endpoint: Endpoint,
-        node: String,
-        deadline: ContinuousClock.Instant
-    ) throws(LocalClusterError) -> Int32 {
-        while true {
-            let result =
-                switch endpoint {
-                case .socket(let path): testkit_connect_local(path)
-                case .port(let port): testkit_connect(UInt16(port))
-                }
-            if result >= 0 { return result }
-            // The full backlog of a Unix-domain socket; a TCP connect would wait by itself.
-            guard result == -EAGAIN, ContinuousClock.now < deadline else {
-                throw LocalClusterError(.connectionFailed, "Could not connect: \(systemMessage(result)).", node: node)
-            }
-            usleep(2000)
-        }
-    }
-
-    deinit {
-        close(self.descriptor)
     }
 
     // MARK: - The protocol
 
     private mutating func logIn(database: String) throws(LocalClusterError) {
-        try self.wait(for: POLLOUT, "accept the connection")
-        let failure = testkit_socket_error(self.descriptor)
-        guard failure == 0 else {
-            throw LocalClusterError(.connectionFailed, "Could not connect: \(systemMessage(failure)).", node: self.node)
-        }
         var startup: [UInt8] = Self.bytes(of: 196608)
         for word in ["user", "postgres", "database", database, "application_name", "posthouse-testkit"] {
             startup += Array(word.utf8) + [0]
         }
         startup.append(0)
-        try self.send(Self.bytes(of: Int32(startup.count + 4)) + startup)
+        try self.socket.send(Self.bytes(of: Int32(startup.count + 4)) + startup)
         while true {
             let (kind, body) = try self.message()
             switch kind {
@@ -101,7 +57,7 @@ struct QuerySession: ~Copyable {
 
     private mutating func query(_ sql: String) throws(LocalClusterError) -> [[String?]] {
         let body = Array(sql.utf8) + [0]
-        try self.send([UInt8(ascii: "Q")] + Self.bytes(of: Int32(body.count + 4)) + body)
+        try self.socket.send([UInt8(ascii: "Q")] + Self.bytes(of: Int32(body.count + 4)) + body)
         var rows: [[String?]] = []
         var refusal: LocalClusterError?
         while true {
@@ -115,7 +71,7 @@ struct QuerySession: ~Copyable {
                 refusal = refusal ?? error
             case UInt8(ascii: "Z"):
                 if let refusal { throw refusal }
-                try self.send([UInt8(ascii: "X"), 0, 0, 0, 4])
+                try self.socket.send([UInt8(ascii: "X"), 0, 0, 0, 4])
                 return rows
             default: continue
             }
@@ -178,48 +134,13 @@ struct QuerySession: ~Copyable {
                 self.received.removeFirst(self.position)
                 self.position = 0
             }
-            var buffer = [UInt8](repeating: 0, count: 16384)
-            let got = buffer.withUnsafeMutableBytes { read(self.descriptor, $0.baseAddress, $0.count) }
-            if got > 0 {
-                self.received.append(contentsOf: buffer[0..<got])
-            } else if got < 0 && (errno == EAGAIN || errno == EINTR) {
-                try self.wait(for: POLLIN, "answer")
-            } else {
-                let reason = got == 0 ? "it closed the session" : systemMessage(errno)
-                throw LocalClusterError(.connectionFailed, "The server did not answer: \(reason).", node: self.node)
-            }
-        }
-    }
-
-    private func send(_ bytes: [UInt8]) throws(LocalClusterError) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let sent = rest.withUnsafeBytes {
-                testkit_send(self.descriptor, $0.baseAddress, $0.count)
-            }
-            if sent >= 0 {
-                rest = rest.dropFirst(sent)
-            } else if errno == EAGAIN || errno == EINTR {
-                try self.wait(for: POLLOUT, "take the statement")
-            } else {
+            guard try self.socket.receive(into: &self.received) > 0 else {
                 throw LocalClusterError(
                     .connectionFailed,
-                    "The session broke: \(systemMessage(errno)).",
+                    "The server did not answer: it closed the session.",
                     node: self.node
                 )
             }
-        }
-    }
-
-    private func wait(for events: Int32, _ verb: String) throws(LocalClusterError) {
-        while true {
-            var item = pollfd(fd: self.descriptor, events: Int16(events), revents: 0)
-            let left = ContinuousClock.now.duration(to: self.deadline)
-            let milliseconds = left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000 + 1
-            let ready = left > .zero ? poll(&item, 1, Int32(clamping: milliseconds)) : 0
-            if ready > 0 { return }
-            if ready < 0 && errno == EINTR { continue }
-            throw LocalClusterError(.timedOut, "The server did not \(verb) in time.", node: self.node)
         }
     }
 }

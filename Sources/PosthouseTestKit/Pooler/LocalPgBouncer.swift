@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
-
 /// A PgBouncer in front of a node of a ``LocalCluster``, on a free loopback port.
 ///
 /// ```swift
@@ -31,13 +23,12 @@ public final class LocalPgBouncer: Sendable {
     /// The port on 127.0.0.1, for life.
     public let port: Int
     private let reservation: PortReservation
-    private let program: ChildProcess
-    private let process = ServerProcess()
+    private let companion: Companion
 
-    private init(reservation: PortReservation, program: ChildProcess) {
+    private init(reservation: PortReservation, companion: Companion) {
         self.port = reservation.port
         self.reservation = reservation
-        self.program = program
+        self.companion = companion
     }
 
     /// Starts one and waits until it serves.
@@ -84,12 +75,15 @@ public final class LocalPgBouncer: Sendable {
         try Files.write(settings, to: "\(folder)/pgbouncer.ini", for: layout.user)
         let bouncer = LocalPgBouncer(
             reservation: reservation,
-            program: ChildProcess(
-                path: try Self.executable(),
-                arguments: ["\(folder)/pgbouncer.ini"],
-                directory: folder,
-                output: "\(folder)/pgbouncer.log",
-                user: layout.user
+            companion: Companion(
+                "PgBouncer",
+                ChildProcess(
+                    path: try InstalledProgram.path(of: "pgbouncer"),
+                    arguments: ["\(folder)/pgbouncer.ini"],
+                    directory: folder,
+                    output: "\(folder)/pgbouncer.log",
+                    user: layout.user
+                )
             )
         )
         try await bouncer.start()
@@ -100,25 +94,12 @@ public final class LocalPgBouncer: Sendable {
     ///
     /// - Throws: ``LocalClusterError/Code/startFailed``, with its log, if it does not serve within 10 s.
     public func start() async throws(LocalClusterError) {
-        guard process.pid == nil else { return }
-        let program = program
-        process.started(try await offCooperativePool { () throws(LocalClusterError) in try program.start() })
-        let deadline = ContinuousClock.now + .seconds(10)
-        let serves = try await waitUntil(deadline) { () async throws(LocalClusterError) in
-            guard self.process.pid != nil else { throw self.failure("PgBouncer ended.") }
-            return await self.answers(until: deadline)
-        }
-        guard serves else { throw failure("PgBouncer does not serve.") }
+        try await companion.start(within: .seconds(10)) { deadline in await self.answers(until: deadline) }
     }
 
     /// Kills it, and waits until it is gone: its clients lose their connections, and so do the servers.
     public func kill() async throws(LocalClusterError) {
-        if let pid = process.pid { sendKill(to: pid) }
-        let isGone = try await waitUntil(.now + .seconds(10)) { () throws(LocalClusterError) in
-            self.process.reap()
-            return self.process.pid == nil
-        }
-        guard isGone else { throw LocalClusterError(.timedOut, "PgBouncer did not end.") }
+        try await companion.kill()
     }
 
     /// A connection string through it.
@@ -148,25 +129,4 @@ public final class LocalPgBouncer: Sendable {
         }
         return answer != nil
     }
-
-    private func failure(_ message: String) -> LocalClusterError {
-        LocalClusterError(.startFailed, message, log: program.output.map { Files.tail(of: $0, lines: 20) })
-    }
-
-    private static func executable() throws(LocalClusterError) -> String {
-        let folders = (environmentVariable("PATH") ?? "").split(separator: ":").map(String.init) + ["/usr/sbin"]
-        let paths = folders.map { $0 + "/pgbouncer" }
-        guard let path = paths.first(where: { (path: String) in access(path, X_OK) == 0 }) else {
-            throw LocalClusterError(
-                .installationNotFound,
-                "There is no program `pgbouncer` in \(folders.joined(separator: ", "))."
-            )
-        }
-        return path
-    }
-}
-
-/// `kill` is the class's own word.
-private func sendKill(to process: Int32) {
-    kill(process, SIGKILL)
 }

@@ -79,3 +79,24 @@ extension Duration {
         return milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : "\(Double(milliseconds) / 1000) s"
     }
 }
+
+/// All at once; the first error, after all have ended.
+func concurrently<Element: Sendable>(
+    _ elements: some Sequence<Element>,
+    _ body: @escaping @Sendable (Element) async throws(LocalClusterError) -> Void
+) async throws(LocalClusterError) {
+    let failure = await withTaskGroup(of: LocalClusterError?.self) { group in
+        for element in elements {
+            group.addTask {
+                do throws(LocalClusterError) {
+                    try await body(element)
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+        }
+        return await group.reduce(nil) { $0 ?? $1 }
+    }
+    if let failure { throw failure }
+}
