@@ -19,6 +19,8 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Posthouse", targets: ["Posthouse"]),
+        // Hosts as Patroni names them. Apart, because it needs Foundation's networking, which nothing else here does.
+        .library(name: "PosthousePatroni", targets: ["PosthousePatroni"]),
         .library(name: "PosthousePool", targets: ["PosthousePool"]),
         // For tasks that are to run on the connections' event loops.
         .library(name: "PosthouseReactor", targets: ["PosthouseReactor"]),
@@ -67,6 +69,14 @@ let package = Package(
             name: "Posthouse",
             dependencies: [
                 "PosthouseBase", "PosthouseReactor", "PosthousePool", "PosthouseCluster", "PosthousePostgres",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PosthousePatroni",
+            dependencies: [
+                "Posthouse", "PosthouseBase", "PosthouseCluster", "PosthousePostgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
@@ -129,6 +139,11 @@ let package = Package(
                 "Posthouse", "PosthouseTestKit", "PosthouseTestApplication",
                 .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PosthousePatroniTests",
+            dependencies: ["Posthouse", "PosthouseCluster", "PosthousePatroni", "PosthouseTestKit"],
             swiftSettings: settings
         ),
         .testTarget(

@@ -64,10 +64,31 @@ extension Cluster where Driver == LibPQDriver {
         recycling: RecyclingMethod = .fast,
         logger: Logger? = nil
     ) throws {
+        try self.init(
+            hosts: parameters.hosts,
+            parameters: parameters,
+            credentials: credentials,
+            configuration: configuration,
+            session: session,
+            recycling: recycling,
+            logger: logger
+        )
+    }
+
+    /// - Parameter hosts: Whom to start with; none if a source will name them.
+    convenience init(
+        hosts: [HostEndpoint],
+        parameters: ConnectionParameters,
+        credentials: DatabaseCredentials.Provider?,
+        configuration: ClusterConfiguration,
+        session: SessionOptions,
+        recycling: RecyclingMethod,
+        logger: Logger?
+    ) throws {
         let monitorLoop = try MonitorLoop.shared.get()
         let log = logger.map { ClusterLog($0, name: configuration.name) }
         try self.init(
-            endpoints: parameters.hosts,
+            startingWith: hosts,
             driver: LibPQDriver(
                 parameters: parameters,
                 credentials: credentials,
@@ -79,6 +100,7 @@ extension Cluster where Driver == LibPQDriver {
             ),
             configuration: configuration,
             clock: LoopTime(loop: monitorLoop),
+            random: { Double.random(in: 0...1) },
             observer: log,
             onDrop: { log?.warn("cluster was dropped without close; it has stopped") }
         )
@@ -89,7 +111,7 @@ extension Cluster where Driver == LibPQDriver {
 }
 
 /// The one loop of the process that serves all monitors.
-private final class MonitorLoop: Sendable {
+final class MonitorLoop: Sendable {
     static let shared = MonitorLoop()
 
     private let loop = Guarded<EventLoop?>(nil)

@@ -34,7 +34,8 @@ struct DSNExplanation {
     var table: TextTable {
         var table = TextTable("PARAMETER", "VALUE", "FROM")
         for endpoint in parameters.hosts {
-            table.append("host", endpoint.description, origin(of: "host", "hostaddr", "port"))
+            let host = HostEndpoint(host: endpoint.host, port: endpoint.port)
+            table.append("host", host.description, origin(of: "host", "hostaddr", "port"))
             if let address = endpoint.hostAddress, address != endpoint.host {
                 table.append("  hostaddr", address, origin(of: "hostaddr"))
             }

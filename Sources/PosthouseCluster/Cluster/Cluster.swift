@@ -27,7 +27,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///   - observer: Hears what happens in the hosts' pools. Default: nobody.
     ///   - onDrop: Called if the cluster is dropped without ``close(timeout:)`` or ``terminate()``.
     /// - Throws: ``ClusterError`` with code `invalidArgument`.
-    public init(
+    public convenience init(
         endpoints: [Driver.Endpoint],
         driver: Driver,
         configuration: ClusterConfiguration = ClusterConfiguration(),
@@ -36,8 +36,29 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         observer: (any PoolObserver)? = nil,
         onDrop: (@Sendable () -> Void)? = nil
     ) throws(ClusterError) {
-        self.onDrop = onDrop
         if endpoints.isEmpty { throw ClusterError(.invalidArgument, message: "a cluster needs at least one host") }
+        try self.init(
+            startingWith: endpoints,
+            driver: driver,
+            configuration: configuration,
+            clock: clock,
+            random: random,
+            observer: observer,
+            onDrop: onDrop
+        )
+    }
+
+    /// The same, for a cluster that learns later who belongs to it, if `endpoints` is empty.
+    package init(
+        startingWith endpoints: [Driver.Endpoint],
+        driver: Driver,
+        configuration: ClusterConfiguration,
+        clock: any ClusterClock,
+        random: @escaping @Sendable () -> Double,
+        observer: (any PoolObserver)?,
+        onDrop: (@Sendable () -> Void)?
+    ) throws(ClusterError) {
+        self.onDrop = onDrop
         if Set(endpoints).count != endpoints.count {
             throw ClusterError(.invalidArgument, message: "a host is named twice")
         }
@@ -305,8 +326,16 @@ extension Cluster {
         let accepted = request.wants.union(request.fallback)
         let serving = hosts.filter { !$0.serves.isDisjoint(with: accepted) }
         let waited = error.waited
+        if core.writesArePaused, serving.allSatisfy({ $0.serves == .primary }), accepted.contains(.primary) {
+            return failure(.writesPaused, "writes are paused, and did not go on within \(waited)", pool: error)
+        }
         if serving.isEmpty {
             let answers = hosts.contains { [.up, .busy, .starting, .quarantined].contains($0.state) }
+            if hosts.isEmpty {
+                let status = core.sourceBell.status
+                let why = status?.lastFailure.map { ": \($0)" } ?? ""
+                return failure(.noHostReachable, "no host was named within \(waited)\(why)", pool: error)
+            }
             guard answers else {
                 return failure(.noHostReachable, "no host could be reached within \(waited)", pool: error)
             }

@@ -20,7 +20,8 @@ extension ClusterCore {
         keep(task)
     }
 
-    private func keep(_ task: Task<Void, Never>) {
+    /// Cancels the task when the cluster ends, and waits for it.
+    func keep(_ task: Task<Void, Never>) {
         let isTooLate = state.withLock { state in
             if !state.isStopped { state.tasks.append(task) }
             return state.isStopped

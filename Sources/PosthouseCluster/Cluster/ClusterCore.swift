@@ -23,6 +23,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     let membership = Guarded(())
     let link = CoreLink<Driver>()
     let alarm = Doorbell()
+    let sourceBell: SourceBell
 
     struct State {
         var machine: TopologyMachine
@@ -35,6 +36,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         var alarmAt: ContinuousClock.Instant?
         var rangAt: ContinuousClock.Instant?
         var tasks: [Task<Void, Never>] = []
+        var withholding = Withholding<Driver.Endpoint>()
         /// Cancelled at the end, but not waited for: they run foreign code.
         var witnessTasks: [Task<Void, Never>] = []
     }
@@ -53,6 +55,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         self.configuration = configuration
         self.clock = clock
         self.random = random
+        self.sourceBell = SourceBell(huntingSince: clock.now)
         var poolConfiguration = configuration.pool
         if driver.validatesEachHandOut { poolConfiguration.validation = .always }
         self.poolConfiguration = poolConfiguration
@@ -120,6 +123,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         case .failure(let failure):
             post(.failed(host: host, failure, fresh: check.fresh))
         }
+        // Whoever sees this finds the event posted.
+        state.withLock { $0.slots[host].checkedAt = check.began }
     }
 
     /// Called at every tick: suspects the hosts whose users wait and get nothing.
@@ -162,7 +167,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     /// Empties the inbox, unless somebody does already.
     func work() {
         let works = state.withLock { state in
-            guard !state.isStopped, !state.isWorking, !state.inbox.isEmpty else { return false }
+            guard !state.isStopped, !state.isWorking, state.hasWork else { return false }
             state.isWorking = true
             return true
         }
@@ -170,21 +175,31 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         while true {
             let now = clock.now
             let step: Step? = state.withLock { state in
-                guard !state.inbox.isEmpty else {
+                guard state.hasWork else {
                     state.isWorking = false
                     return nil
                 }
-                let actions = state.machine.handle(state.inbox.removeFirst(), now: now)
+                // What is withheld comes after all evidence, so that writes that go on know of it.
+                let version = state.inbox.isEmpty ? state.withholding.version : nil
+                let actions =
+                    state.inbox.isEmpty ? state.services : state.machine.handle(state.inbox.removeFirst(), now: now)
                 var wakesEarlier = false
                 if let alarmAt = state.alarmAt, let wakeAt = state.machine.wakeAt, wakeAt < alarmAt {
                     state.alarmAt = wakeAt
                     wakesEarlier = true
                 }
                 let count = ReadinessCount(of: state.machine.hosts)
-                return Step(actions: actions, count: count, slots: state.slots, wakesEarlier: wakesEarlier)
+                return Step(
+                    actions: actions,
+                    count: count,
+                    slots: state.slots,
+                    wakesEarlier: wakesEarlier,
+                    withholding: version
+                )
             }
             guard let step else { return }
             for action in step.actions { run(action, on: step.slots) }
+            if let version = step.withholding { state.withLock { $0.withholding.appliedVersion = version } }
             if step.wakesEarlier { alarm.ring() }
             if !step.actions.isEmpty { changes.post(step.count) }
         }
@@ -195,17 +210,23 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         let count: ReadinessCount
         let slots: [HostSlot<Driver>]
         let wakesEarlier: Bool
+        /// The version of what is withheld that the actions bring into force.
+        let withholding: Int?
     }
 
     private func run(_ action: TopologyMachine.Action, on slots: [HostSlot<Driver>]) {
         switch action {
-        case .serve(let host, let services): group.setServices(services, for: slots[host].member)
+        case .serve(let host, let services):
+            let allowed = withholding.allowed(services, on: slots[host].endpoint)
+            group.setServices(allowed, for: slots[host].member)
         case .fence(let host): group.fence(slots[host].member)
         case .expire(let host): group.expire(slots[host].member)
         case .check(let host): slots[host].monitor.checkNow()
         case .renew(let host): slots[host].monitor.renew()
         case .beginGrace: beginGrace()
-        case .hunt(let hunts): for slot in slots { slot.monitor.hunt(hunts) }
+        case .hunt(let hunts):
+            for slot in slots { slot.monitor.hunt(hunts) }
+            sourceBell.hunt(hunts, now: clock.now)
         case .askWitness(let question): askWitness(question)
         case .emit(let event): events.send(event)
         }
@@ -228,7 +249,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
 
     func snapshot() -> ClusterSnapshot {
         let now = clock.now
-        let (machine, slots) = state.withLock { ($0.machine, $0.slots) }
+        let (machine, slots, isPaused) = state.withLock { ($0.machine, $0.slots, $0.withholding.pauses > 0) }
         // It may know more hosts by now, but none less.
         let pool = group.snapshot()
         let written = machine.primary.flatMap { machine.hosts[$0].report?.position }
@@ -256,7 +277,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             systemIdentifier: machine.systemIdentifier,
             timeline: machine.highestTimeline,
             fenceLevel: machine.fenceLevel,
-            waiting: pool.waiting
+            waiting: pool.waiting,
+            writesArePaused: isPaused,
+            source: sourceBell.status
         )
     }
 

@@ -8,7 +8,8 @@ public struct ClusterError: Error, Sendable {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case noPrimary, noReplica, noHostReachable, acquireTimedOut, connectFailed, notReady, cancelled, closed
-            case exhausted, overloaded, invalidArgument, unknownHost, duplicateHost, lastHost
+            case exhausted, overloaded, invalidArgument, unknownHost, duplicateHost, lastHost, writesPaused
+            case writesStillRunning
         }
 
         private var value: Value
@@ -34,6 +35,10 @@ public struct ClusterError: Error, Sendable {
         public static let cancelled = Code(.cancelled)
         /// The cluster is closed.
         public static let closed = Code(.closed)
+        /// Writes are held back (``Cluster/pauseWrites(timeout:_:)``) and did not go on before the deadline.
+        public static let writesPaused = Code(.writesPaused)
+        /// Writes were to be held back, but some were still running at the deadline.
+        public static let writesStillRunning = Code(.writesStillRunning)
         /// An argument or a configuration value makes no sense.
         public static let invalidArgument = Code(.invalidArgument)
         /// The host does not belong to the cluster.

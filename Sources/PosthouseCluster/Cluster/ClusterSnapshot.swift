@@ -49,6 +49,10 @@ public struct ClusterSnapshot: Sendable {
     public var fenceLevel: FenceLevel
     /// Requests that wait for a connection.
     public var waiting: Int
+    /// Whether ``Cluster/pauseWrites(timeout:_:)`` holds writes back at this moment.
+    public var writesArePaused = false
+    /// How the cluster gets on with its source; `nil` if it has none.
+    public var source: SourceStatus?
 
     /// Hosts that take writes: none or one.
     public var primaries: [Host] { hosts.filter { $0.serves.contains(.primary) } }

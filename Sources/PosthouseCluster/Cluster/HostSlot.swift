@@ -12,5 +12,7 @@ struct HostSlot<Driver: ClusterDriver>: Sendable {
     /// Runs the monitor; of a removed host, until it has ended.
     var task: Task<Void, Never>?
     var stopwatch: Stopwatch
+    /// When the last check began that has ended.
+    var checkedAt: ContinuousClock.Instant?
     var isRemoved = false
 }

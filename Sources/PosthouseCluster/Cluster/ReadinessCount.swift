@@ -16,5 +16,6 @@ struct ReadinessCount: Sendable, Hashable {
         }
     }
 
-    var isComplete: Bool { primaries + replicas + aliases == hosts }
+    /// A source may not have named anybody yet.
+    var isComplete: Bool { hosts > 0 && primaries + replicas + aliases == hosts }
 }

@@ -33,8 +33,10 @@ public struct HostEndpoint: Sendable, Hashable {
 }
 
 extension HostEndpoint: CustomStringConvertible {
-    /// `host:port`, with IPv6 addresses in brackets.
+    /// `host:port`, with IPv6 addresses in brackets; `host(address):port` if an address was given beside the name, because
+    /// several servers may share a name.
     public var description: String {
+        if let hostAddress, hostAddress != host { return "\(host)(\(hostAddress)):\(port)" }
         let isIPv6 = !HostEndpoint.isSocketDirectory(host) && host.utf8.contains(UInt8(ascii: ":"))
         return isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)"
     }

@@ -60,7 +60,7 @@ import Testing
         Case("postgres://user:a:b@host", user: "user", password: "a:b", hosts: ["host:5432"]),
         Case("postgres://user:a?b@host", user: "user", password: "a?b", hosts: ["host:5432"]),
         Case("postgresql://?hostaddr=127.0.0.1", hosts: ["127.0.0.1:5432"], ["hostaddr": "127.0.0.1"]),
-        Case("postgresql://a.b?hostaddr=63.1.2.4", hosts: ["a.b:5432"], ["hostaddr": "63.1.2.4"]),
+        Case("postgresql://a.b?hostaddr=63.1.2.4", hosts: ["a.b(63.1.2.4):5432"], ["hostaddr": "63.1.2.4"]),
         Case("postgresql://host/db?user=uri-user", user: "uri-user", hosts: ["host:5432"], dbname: "db"),
         Case("postgresql://host/db?u%73er=x&port=12345", user: "x", hosts: ["host:12345"], dbname: "db"),
         Case("postgresql://a@host:1/db?user=b&port=2&dbname=c&host=h", user: "b", hosts: ["h:2"], dbname: "c"),
