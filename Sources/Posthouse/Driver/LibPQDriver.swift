@@ -178,6 +178,17 @@ public struct LibPQDriver: ClusterDriver {
         try await connection.recycle(by: parts.recycling, deadline: deadline)
     }
 
+    /// Asks again and again, a millisecond apart at first; from PostgreSQL 19 on the server waits by itself.
+    public func waitForReplay(
+        _ connection: DatabaseConnection,
+        of token: CommitToken,
+        deadline: ContinuousClock.Instant
+    ) async throws -> Bool {
+        let session = DatabaseSession(connection: connection, permit: nil)
+        return try await session.waitForReplay(of: token.position, timeout: ContinuousClock.now.duration(to: deadline))
+            != .timedOut
+    }
+
     /// Whether the session is closed, broken, busy, or not outside of a transaction.
     public func isClosed(_ connection: DatabaseConnection) -> Bool { !connection.isReusable }
 

@@ -29,8 +29,8 @@ struct StatusReport {
             "timeline": host.report?.timeline.map { .integer(Int64($0)) } ?? nil,
             // A string: it does not fit the integers that JSON readers of other languages have.
             "system_identifier": .optional(host.report?.systemIdentifier.map(String.init)),
-            "lag_bytes": host.lagBytes.map { .integer(Int64(clamping: $0)) } ?? nil,
-            "lag_ms": lag(of: host).map(JSONValue.milliseconds) ?? nil,
+            "lag_bytes": host.lag.map { .integer(Int64(clamping: $0.bytes)) } ?? nil,
+            "lag_ms": host.lag.map { .milliseconds($0.time) } ?? nil,
             "response_time_ms": host.responseTime.map(JSONValue.milliseconds) ?? nil,
         ]
     }
@@ -44,7 +44,7 @@ struct StatusReport {
                 Self.role(of: host),
                 host.state.rawValue,
                 host.report?.timeline.map { String($0) } ?? "-",
-                host.lagBytes.map { "\($0) B" } ?? "-",
+                host.lag.map { "\($0.bytes) B" } ?? "-",
                 host.responseTime.map { "\($0.milliseconds) ms" } ?? "-",
                 host.reason ?? ""
             )
@@ -54,12 +54,6 @@ struct StatusReport {
 
     private static func role(of host: ClusterSnapshot.Host) -> String {
         host.role == .readOnlyPrimary ? HostRole.primary.rawValue : host.role.rawValue
-    }
-
-    /// On a replica that has replayed all there is, the time since the last commit is no lag.
-    private static func lag(of host: ClusterSnapshot.Host) -> Duration? {
-        guard host.role == .replica else { return nil }
-        return host.lagBytes == 0 ? .zero : host.report?.replayAge
     }
 
     static func split(_ endpoint: String) -> (host: String, port: Int64?) {

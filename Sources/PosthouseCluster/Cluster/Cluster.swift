@@ -198,6 +198,12 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         var request = request
         request.site = site
         request.affinity = core.driver.currentAffinity
+        if core.configuration.staleness != nil, let fresh = try await acquireFresh(request) { return fresh }
+        return try await grant(request)
+    }
+
+    @inlinable
+    func grant(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection> {
         do throws(PoolError) {
             return try await core.group.acquire(request)
         } catch {
@@ -218,49 +224,6 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         var request = request
         request.deadline = core.clock.now + timeout
         return request
-    }
-
-    // MARK: - Readiness
-
-    /// Waits until that many primaries and replicas can be used; without counts, until every host can that is not
-    /// drained.
-    ///
-    /// - Parameters:
-    ///   - primaries: The least number of primaries, 0 or 1.
-    ///   - replicas: The least number of replicas.
-    ///   - timeout: The most to wait. Default: 10 s.
-    /// - Throws: ``ClusterError`` with code `invalidArgument` for half-given or negative counts, or `notReady`,
-    ///   `cancelled`, `closed`.
-    public func ready(
-        primaries: Int? = nil,
-        replicas: Int? = nil,
-        timeout: Duration = .seconds(10)
-    ) async throws(ClusterError) {
-        let condition: @Sendable (ReadinessCount) -> Bool
-        let wanted: String
-        switch (primaries, replicas) {
-        case (nil, nil):
-            condition = { $0.isComplete }
-            wanted = "all \(core.activeEndpoints.count) hosts"
-        case (let primaries?, let replicas?) where primaries >= 0 && replicas >= 0:
-            condition = { $0.primaries >= primaries && $0.replicas >= replicas }
-            wanted = "\(primaries) primaries and \(replicas) replicas"
-        default:
-            throw ClusterError(.invalidArgument, message: "ready needs both counts or none, and none negative")
-        }
-        let outcome = await core.changes.wait(
-            until: core.clock.now + timeout,
-            clock: core.clock,
-            current: { self.core.readiness },
-            condition
-        )
-        switch outcome {
-        case .met: return
-        case .timedOut:
-            throw failure(.notReady, "\(wanted) were not ready within \(timeout)")
-        case .cancelled: throw ClusterError(.cancelled, message: "the task was cancelled while it waited for readiness")
-        case .closed: throw ClusterError(.closed, message: "the cluster is closed")
-        }
     }
 
     // MARK: - Looking

@@ -32,6 +32,8 @@ public struct ClusterConfiguration: Sendable {
     public var refreshTimeout: Duration
     /// Whether reads go to the primary while no replica is there. Default: false.
     public var fallbackPrimary: Bool
+    /// How far behind replicas may be that serve reads. Default: however far.
+    public var staleness: StalenessPolicy?
     /// Who decides when a higher timeline appears although the primary still answers. Default: the higher timeline wins.
     public var fencing: FencingPolicy
     /// How many response times of health checks the median is taken over. Default: 128.
@@ -51,6 +53,7 @@ public struct ClusterConfiguration: Sendable {
         refreshDelay: Duration = .seconds(1),
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
+        staleness: StalenessPolicy? = nil,
         fencing: FencingPolicy = .follow,
         stopwatchWindowSize: Int = 128,
         seed: UInt64? = nil
@@ -65,6 +68,7 @@ public struct ClusterConfiguration: Sendable {
         self.refreshDelay = refreshDelay
         self.refreshTimeout = refreshTimeout
         self.fallbackPrimary = fallbackPrimary
+        self.staleness = staleness
         self.fencing = fencing
         self.stopwatchWindowSize = stopwatchWindowSize
         self.seed = seed
@@ -82,6 +86,7 @@ public struct ClusterConfiguration: Sendable {
         if acquireTimeout < .zero { return "acquireTimeout must not be negative" }
         if refreshDelay < CheckSchedule.leastGap { return "refreshDelay must be at least \(CheckSchedule.leastGap)" }
         if refreshTimeout <= .zero { return "refreshTimeout must be positive" }
+        if let complaint = staleness?.limit.complaint { return complaint }
         if stopwatchWindowSize < 1 { return "stopwatchWindowSize must be at least 1" }
         return nil
     }

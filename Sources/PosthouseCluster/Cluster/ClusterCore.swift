@@ -16,6 +16,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     @usableFromInline let group: PoolGroup<Driver.Connection>
     let events = EventBroadcast<ClusterEvent>(capacity: 1024)
     let changes = ConditionQueue<ReadinessCount>()
+    /// When the check began that is the oldest among the last ones of all hosts.
+    let checks = ConditionQueue<ContinuousClock.Instant?>()
+    let freshness: Freshness<Driver.Connection>
     let random: @Sendable () -> Double
     /// Of each host's pool.
     let poolConfiguration: PoolConfiguration
@@ -72,6 +75,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             time: clock,
             observer: observer
         )
+        self.freshness = Freshness(group)
         self.state = Guarded(
             State(
                 machine: TopologyMachine(
@@ -125,6 +129,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         }
         // Whoever sees this finds the event posted.
         state.withLock { $0.slots[host].checkedAt = check.began }
+        checks.post(oldestCheck)
     }
 
     /// Called at every tick: suspects the hosts whose users wait and get nothing.
@@ -181,8 +186,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 }
                 // What is withheld comes after all evidence, so that writes that go on know of it.
                 let version = state.inbox.isEmpty ? state.withholding.version : nil
-                let actions =
-                    state.inbox.isEmpty ? state.services : state.machine.handle(state.inbox.removeFirst(), now: now)
+                let event = state.inbox.isEmpty ? nil : state.inbox.removeFirst()
+                let actions = event.map { state.machine.handle($0, now: now) } ?? state.services
                 var wakesEarlier = false
                 if let alarmAt = state.alarmAt, let wakeAt = state.machine.wakeAt, wakeAt < alarmAt {
                     state.alarmAt = wakeAt
@@ -190,7 +195,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 }
                 let count = ReadinessCount(of: state.machine.hosts)
                 return Step(
+                    event: event,
                     actions: actions,
+                    machine: state.machine,
                     count: count,
                     slots: state.slots,
                     wakesEarlier: wakesEarlier,
@@ -199,6 +206,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             }
             guard let step else { return }
             for action in step.actions { run(action, on: step.slots) }
+            freshness.note(step.event, step.machine, step.slots.map(\.member), now: now)
             if let version = step.withholding { state.withLock { $0.withholding.appliedVersion = version } }
             if step.wakesEarlier { alarm.ring() }
             if !step.actions.isEmpty { changes.post(step.count) }
@@ -206,7 +214,9 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     }
 
     private struct Step {
+        let event: TopologyMachine.Event?
         let actions: [TopologyMachine.Action]
+        let machine: TopologyMachine
         let count: ReadinessCount
         let slots: [HostSlot<Driver>]
         let wakesEarlier: Bool
@@ -245,6 +255,18 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         return endpoint.map { String(describing: $0) } ?? ""
     }
 
+    /// See ``checks``; nil if there is a host that was not checked yet, or none.
+    var oldestCheck: ContinuousClock.Instant? {
+        state.withLock { state in
+            var oldest: ContinuousClock.Instant?
+            for slot in state.slots where !slot.isRemoved {
+                guard let checkedAt = slot.checkedAt else { return nil }
+                oldest = min(oldest ?? checkedAt, checkedAt)
+            }
+            return oldest
+        }
+    }
+
     var readiness: ReadinessCount { state.withLock { ReadinessCount(of: $0.machine.hosts) } }
 
     func snapshot() -> ClusterSnapshot {
@@ -252,7 +274,6 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         let (machine, slots, isPaused) = state.withLock { ($0.machine, $0.slots, $0.withholding.pauses > 0) }
         // It may know more hosts by now, but none less.
         let pool = group.snapshot()
-        let written = machine.primary.flatMap { machine.hosts[$0].report?.position }
         let hosts = machine.hosts.enumerated().filter { !$0.element.isRemoved }.map { index, host in
             ClusterSnapshot.Host(
                 host: host.label,
@@ -265,7 +286,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 slowStartWeight: host.slowStart.weight(at: now),
                 report: host.report,
                 answeredAt: host.reportedAt,
-                lagBytes: Self.lag(of: host, behind: written),
+                lag: freshness.lag(of: index),
                 responseTime: slots[index].stopwatch.last,
                 medianResponseTime: slots[index].stopwatch.median,
                 pool: pool.members[index]
@@ -281,11 +302,6 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             writesArePaused: isPaused,
             source: sourceBell.status
         )
-    }
-
-    private static func lag(of host: HostRecord, behind written: UInt64?) -> UInt64? {
-        guard host.role == .replica, let written, let replayed = host.report?.position else { return nil }
-        return written > replayed ? written - replayed : 0
     }
 
     // MARK: - End
@@ -313,6 +329,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         for task in tasks + witnessTasks { task.cancel() }
         link.detach()
         changes.close()
+        checks.close()
+        freshness.close()
         events.finish()
         return tasks
     }

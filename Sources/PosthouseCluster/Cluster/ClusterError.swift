@@ -8,7 +8,8 @@ public struct ClusterError: Error, Sendable {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case noPrimary, noReplica, noHostReachable, acquireTimedOut, connectFailed, notReady, cancelled, closed
-            case exhausted, overloaded, invalidArgument, unknownHost, duplicateHost, lastHost, writesPaused
+            case exhausted, overloaded, invalidArgument, foreignToken, tokenNotReached, unknownHost, duplicateHost,
+                lastHost, writesPaused
             case writesStillRunning
         }
 
@@ -41,6 +42,10 @@ public struct ClusterError: Error, Sendable {
         public static let writesStillRunning = Code(.writesStillRunning)
         /// An argument or a configuration value makes no sense.
         public static let invalidArgument = Code(.invalidArgument)
+        /// The token is of another cluster.
+        public static let foreignToken = Code(.foreignToken)
+        /// No server was found in time that has what the token stands for.
+        public static let tokenNotReached = Code(.tokenNotReached)
         /// The host does not belong to the cluster.
         public static let unknownHost = Code(.unknownHost)
         /// The host belongs to the cluster already.

@@ -27,8 +27,8 @@ public struct ClusterSnapshot: Sendable {
         public var report: HostReport?
         /// When it last answered.
         public var answeredAt: ContinuousClock.Instant?
-        /// Bytes of write-ahead log it is behind the primary, as of their last answers. Replicas only.
-        public var lagBytes: UInt64?
+        /// How far it is behind the primary. Replicas only; `nil` where it cannot be told.
+        public var lag: ReplicaLag?
         /// How long its last health check took.
         public var responseTime: Duration?
         /// The median over the last health checks.

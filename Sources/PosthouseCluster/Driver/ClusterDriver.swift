@@ -65,6 +65,18 @@ public protocol ClusterDriver: Sendable {
     /// nothing.
     func recycle(_ connection: Connection, deadline: ContinuousClock.Instant) async throws
 
+    /// Waits until the replica behind the connection has replayed what the token stands for.
+    ///
+    /// The token is of the replica's timeline or an earlier one. Default: does not wait, because it cannot tell.
+    ///
+    /// - Returns: Whether it has; false at `deadline`, and if that cannot be told. True also on a server that was promoted
+    ///   meanwhile.
+    func waitForReplay(
+        _ connection: Connection,
+        of token: CommitToken,
+        deadline: ContinuousClock.Instant
+    ) async throws -> Bool
+
     /// What a failure to connect or to probe says of the host. Default: ``HostFailure/Kind/unreachable``.
     func classify(_ error: any Error) -> HostFailure
 
@@ -98,6 +110,15 @@ extension ClusterDriver {
 
     /// Does nothing.
     public func recycle(_ connection: Connection, deadline: ContinuousClock.Instant) async throws {}
+
+    /// Cannot tell.
+    public func waitForReplay(
+        _ connection: Connection,
+        of token: CommitToken,
+        deadline: ContinuousClock.Instant
+    ) async throws -> Bool {
+        false
+    }
 
     /// Proves nothing more than that the attempt failed.
     public func classify(_ error: any Error) -> HostFailure {

@@ -31,6 +31,9 @@ public struct PoolStatus: Sendable {
     /// When a connect is tried again, while the member is left alone after failures.
     public let retryAt: ContinuousClock.Instant?
 
+    /// Connections that could be leased without exceeding the soft limit: idle, or not yet opened.
+    public var free: Int { available + max(0, maximumSize - size - connecting - closing) }
+
     /// The limit nothing exceeds.
     public var hardLimit: Int { burstLimit ?? maximumSize }
 }

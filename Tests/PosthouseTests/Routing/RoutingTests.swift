@@ -113,7 +113,7 @@ extension RealServers {
         @Test func aReplicaThatDoesNotReplayLagsAndCatchesUp() async throws {
             try await cluster.ready()
             let replica = servers.nodes[2]
-            func lag() -> UInt64? { cluster.snapshot().hosts[2].lagBytes }
+            func lag() -> UInt64? { cluster.snapshot().hosts[2].lag?.bytes }
             try await eventually("the replica is level") { lag() == 0 }
             try await replica.query("SELECT pg_wal_replay_pause()")
             try await cluster.write { db in

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseBase
+import PosthousePool
+
+/// Keeps, from what the hosts' checks say, which replicas may serve which reads.
+///
+/// Each rule that is in use has a filter of the pool group, so that a read that waits for a fresh replica is served by the
+/// first that becomes one. Told of reports by one task at a time (``ClusterCore``), asked by all.
+final class Freshness<Connection: Sendable>: Sendable {
+    private struct State {
+        var meter = LagMeter()
+        var lags: [Int: ReplicaLag] = [:]
+        var rules = ReadRules()
+        var filters: [Int: MemberFilter] = [:]
+        var hosts: [ReadRules.Host] = []
+        /// By host.
+        var members: [MemberID] = []
+        var systemIdentifier: UInt64?
+        var timeline: UInt32?
+    }
+
+    private let group: PoolGroup<Connection>
+    private let state = Guarded(State())
+    /// Reads wait here for a timeline that this process has not heard of.
+    private let timelines = ConditionQueue<UInt32>()
+
+    init(_ group: PoolGroup<Connection>) {
+        self.group = group
+    }
+
+    /// How far the host is behind, if it is a replica and that is known.
+    func lag(of host: Int) -> ReplicaLag? { state.withLock { $0.lags[host] } }
+
+    /// Something was learned about hosts.
+    ///
+    /// - Parameters:
+    ///   - event: What it was.
+    ///   - machine: What follows from it.
+    ///   - members: The hosts' members of the group.
+    func note(
+        _ event: TopologyMachine.Event?,
+        _ machine: TopologyMachine,
+        _ members: [MemberID],
+        now: ContinuousClock.Instant
+    ) {
+        let changes = state.withLock { state in
+            if case .reported(let host, let report, let asked) = event {
+                state.measure(report, of: host, asked: asked, machine.hosts)
+            }
+            state.members = members
+            state.systemIdentifier = machine.systemIdentifier
+            state.timeline = machine.highestTimeline
+            state.hosts = machine.hosts.enumerated().map { index, host in
+                let isReplica = host.role == .replica && host.serves.contains(.replica)
+                if host.role != .replica { state.lags[index] = nil }
+                return ReadRules.Host(
+                    isPrimary: host.serves.contains(.primary),
+                    isReplica: isReplica,
+                    lag: state.lags[index]
+                )
+            }
+            return state.rules.reconsider(state.hosts, now: now).compactMap { number, hosts in
+                state.filters[number].map { ($0, state.members(of: hosts)) }
+            }
+        }
+        // Outside the lock: whoever is served by it runs.
+        for (filter, members) in changes { group.setFilter(filter, members: members) }
+        if let timeline = machine.highestTimeline { timelines.post(timeline) }
+    }
+
+    func close() { timelines.close() }
+
+    /// Begins to use a rule; to be ended by ``endUse(_:)`` when the request has its connection, or none.
+    func use(_ rule: ReadRule, now: ContinuousClock.Instant) -> (number: Int, filter: MemberFilter, hosts: Set<Int>) {
+        let (use, filter, gone) = state.withLock { state in
+            let use = state.rules.use(rule, hosts: state.hosts, now: now)
+            let gone = use.gone.compactMap { state.filters.removeValue(forKey: $0) }
+            let filter = state.filters[use.number] ?? group.addFilter(state.members(of: use.hosts))
+            state.filters[use.number] = filter
+            return (use, filter, gone)
+        }
+        for filter in gone { group.removeFilter(filter) }
+        return (use.number, filter, use.hosts)
+    }
+
+    func endUse(_ number: Int) {
+        state.withLock { $0.rules.endUse(number) }
+    }
+}
+
+// MARK: - Tokens
+
+extension Freshness {
+    /// What the token says of the cluster, compared to what is known.
+    enum Standing {
+        /// Of another cluster.
+        case foreign(ours: UInt64)
+        /// Of a timeline that nobody here has told of yet.
+        case ahead
+        case known
+    }
+
+    func standing(of token: CommitToken) -> Standing {
+        let (system, timeline) = state.withLock { ($0.systemIdentifier, $0.timeline) }
+        if let theirs = token.systemIdentifier, let ours = system, theirs != ours { return .foreign(ours: ours) }
+        guard let theirs = token.timeline, let ours = timeline else { return .known }
+        return theirs > ours ? .ahead : .known
+    }
+
+    /// Waits until a server tells of the token's timeline, or a later one.
+    func wait(
+        for timeline: UInt32,
+        until deadline: ContinuousClock.Instant,
+        clock: any ClusterClock
+    ) async -> ConditionQueue<UInt32>.Outcome {
+        await timelines.wait(
+            until: deadline,
+            clock: clock,
+            current: { self.state.withLock { $0.timeline } ?? 0 },
+            { $0 >= timeline }
+        )
+    }
+}
+
+extension Freshness.State {
+    fileprivate mutating func measure(
+        _ report: HostReport,
+        of host: Int,
+        asked: ContinuousClock.Instant,
+        _ hosts: [HostRecord]
+    ) {
+        if hosts[host].serves.contains(.primary), !report.isInRecovery, let position = report.position {
+            meter.noteWritten(position, timeline: report.timeline, asked: asked)
+        } else if report.isInRecovery {
+            lags[host] = meter.lag(
+                replayed: report.position,
+                timeline: report.timeline,
+                asked: asked
+            )
+        }
+    }
+
+    fileprivate func members(of hosts: Set<Int>) -> [MemberID] {
+        hosts.sorted().compactMap { members.indices.contains($0) ? members[$0] : nil }
+    }
+}
