@@ -15,7 +15,8 @@ extension DatabaseConnection {
         return error
     }
 
-    /// Whether a part of what failed may be there to stay: a script that has committed, or a procedure that could.
+    /// Whether a part of what failed may be there to stay: a script that has committed, or what could while it
+    /// ran.
     private func mayHaveCommitted(_ exchange: Exchange, _ sql: SQL) -> Bool {
         if exchange.results.contains(where: \.isCommit) { return true }
         // Within a transaction a procedure cannot commit.
@@ -149,8 +150,11 @@ extension SQL {
         }
     }
 
-    /// True for what can commit while it runs: a procedure, or a block of code.
-    var mayCommitWithin: Bool { ["CALL", "DO"].contains(leadingWords(1).first) }
+    /// True for what can commit while it runs: a procedure, a block of code, and maintenance that goes step by step.
+    var mayCommitWithin: Bool {
+        let words = leadingWords(4)
+        return ["CALL", "DO", "VACUUM", "REINDEX", "CLUSTER"].contains(words.first) || words.contains("CONCURRENTLY")
+    }
 
     private static func commits(_ words: [String]) -> Bool {
         words.first == "COMMIT" || words.first == "END" || words.prefix(2) == ["PREPARE", "TRANSACTION"]

@@ -22,10 +22,20 @@ final class Application: Sendable {
     private static let idsPerWriter = 1_000_000
 
     private let stopsWhenClosed: Bool
+    private let leavesRetrying: Bool
 
-    /// - Parameter stopsWhenClosed: Whether a task ends when it is told that the cluster is closed.
-    init(on cluster: PostgresCluster, writers: Int = 6, readers: Int = 2, stopsWhenClosed: Bool = false) {
+    /// - Parameters:
+    ///   - stopsWhenClosed: Whether a task ends when it is told that the cluster is closed.
+    ///   - leavesRetrying: Whether it has the cluster try again: all writes are transactions then.
+    init(
+        on cluster: PostgresCluster,
+        writers: Int = 6,
+        readers: Int = 2,
+        stopsWhenClosed: Bool = false,
+        leavesRetrying: Bool = false
+    ) {
         self.stopsWhenClosed = stopsWhenClosed
+        self.leavesRetrying = leavesRetrying
         tasks = Mutex([])
         let writing = (0..<writers).map { writer in
             Task { await self.write(writer, to: cluster) }
@@ -64,17 +74,10 @@ final class Application: Sendable {
             let id = writer * Self.idsPerWriter + number
             let began = ContinuousClock.now
             do {
-                let host = try await cluster.write { db in
-                    if writer.isMultiple(of: 2) {
-                        try await db.execute("INSERT INTO ledger (id) VALUES (\(id))")
-                    } else {
-                        try await db.withTransaction { tx in
-                            try await tx.execute("INSERT INTO ledger (id) VALUES (\(id))")
-                            try await tx.execute("INSERT INTO ledger (id) VALUES (\(-id))")
-                        }
-                    }
-                    return db.host
-                }
+                let host =
+                    leavesRetrying
+                    ? try await retriedWrite(id, by: writer, to: cluster)
+                    : try await write(id, by: writer, to: cluster)
                 ledger.acknowledge(id, on: host, began: began)
                 number += 1
             } catch {
@@ -84,14 +87,36 @@ final class Application: Sendable {
         }
     }
 
+    private func write(_ id: Int, by writer: Int, to cluster: PostgresCluster) async throws -> String {
+        try await cluster.write { db in
+            if writer.isMultiple(of: 2) {
+                try await db.execute("INSERT INTO ledger (id) VALUES (\(id))")
+            } else {
+                try await db.withTransaction { tx in
+                    try await tx.execute("INSERT INTO ledger (id) VALUES (\(id))")
+                    try await tx.execute("INSERT INTO ledger (id) VALUES (\(-id))")
+                }
+            }
+            return db.host
+        }
+    }
+
+    private func retriedWrite(_ id: Int, by writer: Int, to cluster: PostgresCluster) async throws -> String {
+        try await cluster.withTransaction { tx in
+            try await tx.execute("INSERT INTO ledger (id) VALUES (\(id))")
+            if !writer.isMultiple(of: 2) { try await tx.execute("INSERT INTO ledger (id) VALUES (\(-id))") }
+            return tx.host
+        }
+    }
+
     private func read(_ reader: Int, from cluster: PostgresCluster) async {
         while !isStopping.load(ordering: .relaxed) {
             let began = ContinuousClock.now
             do {
-                let host = try await cluster.read { db in
-                    _ = try await db.query("SELECT 1")
-                    return db.host
-                }
+                let host =
+                    leavesRetrying
+                    ? try await cluster.read(retrying: RetryLimits()) { try await Self.read($0) }
+                    : try await cluster.read { try await Self.read($0) }
                 reads.acknowledge(reader, on: host, began: began)
                 // Readers are there to keep connections to replicas warm, not to take the machine from the writers.
                 try? await Task.sleep(for: .milliseconds(1))
@@ -100,6 +125,11 @@ final class Application: Sendable {
                 if isTheEnd(error) { return }
             }
         }
+    }
+
+    private static func read(_ db: DatabaseSession) async throws -> String {
+        _ = try await db.query("SELECT 1")
+        return db.host
     }
 
     private func isTheEnd(_ error: any Error) -> Bool {

@@ -49,13 +49,20 @@ struct CrashTrial {
     var cluster: PostgresCluster
     var writers = 6
     var readers = 2
+    /// Whether the application has the cluster try again what failed.
+    var leavesRetrying = false
 
     func run(_ crash: Crash) async throws -> Outcome {
         let (primary, heir) = (servers.primary, servers.replicas[0])
         try await replicateSynchronously(from: primary, to: heir)
         try await cluster.ready()
         let events = cluster.events
-        let application = Application(on: cluster, writers: writers, readers: readers)
+        let application = Application(
+            on: cluster,
+            writers: writers,
+            readers: readers,
+            leavesRetrying: leavesRetrying
+        )
         let outcome: Outcome
         do {
             try await application.work(writes: 100, reads: min(readers, 1))

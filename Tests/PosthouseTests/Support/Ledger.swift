@@ -76,6 +76,9 @@ extension Ledger.Failure {
         case let error as ClusterError:
             isTyped = true
             label = error.code.description
+        case let error as RetryError:
+            isTyped = true
+            label = "retried, \(error.code)"
         default:
             isTyped = false
             label = String(describing: type(of: error))
