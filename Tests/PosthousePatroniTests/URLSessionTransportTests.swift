@@ -76,7 +76,19 @@ import Testing
         let question = Task { try await ask(server) }
         while server.requests.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
         question.cancel()
-        await #expect(throws: PatroniError.self) { try await question.value }
+        await #expect(throws: CancellationError.self) { try await question.value }
+    }
+
+    @Test func aRequestThatIsCancelledBeforeItBeginsEnds() async throws {
+        let server = try RawServer(answersNothing: true)
+        for _ in 0..<50 {
+            let question = Task {
+                withUnsafeCurrentTask { $0?.cancel() }
+                return try await ask(server)
+            }
+            await #expect(throws: CancellationError.self) { try await question.value }
+        }
+        #expect(server.requests.isEmpty)
     }
 }
 

@@ -57,11 +57,12 @@ extension ClusterCore {
         writers.formUnion(writingMembers)
         do throws(ClusterError) {
             while true {
-                if isStopped { throw ClusterError(.closed, message: "the cluster is closed") }
+                let pools = group.snapshot()
+                if isStopped || pools.isClosed { throw ClusterError(.closed, message: "the cluster is closed") }
                 if Task.isCancelled {
                     throw ClusterError(.cancelled, message: "the task was cancelled while it waited for writes to end")
                 }
-                let running = group.snapshot().members.filter { writers.contains($0.member) }.map(\.leased).reduce(0, +)
+                let running = pools.members.filter { writers.contains($0.member) }.map(\.leased).reduce(0, +)
                 if running == 0, withholding.appliedVersion >= version { return }
                 let now = clock.now
                 if now >= deadline {
@@ -83,7 +84,7 @@ extension ClusterCore {
     /// After a switchover the former primary may still be there, and would be taken for the primary until its next check. A
     /// cancelled caller has as much reason to wait for that as any other.
     func releaseWrites() async {
-        if withholding.pauses == 1 { await Task { await checkEveryHost() }.value }
+        await Task { await checkEveryHost() }.value
         withhold { $0.pauses -= 1 }
     }
 
