@@ -168,7 +168,7 @@ private final class RawServer: Sendable {
         var sent = 0
         while let piece = next(sent) {
             let bytes = Array(piece.utf8)
-            guard send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count else { return }
+            guard send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return }
             sent += 1
             if piece.contains("Content-Length") { return }
         }
