@@ -143,7 +143,9 @@ let package = Package(
         ),
         .testTarget(
             name: "PosthousePatroniTests",
-            dependencies: ["Posthouse", "PosthouseCluster", "PosthousePatroni", "PosthouseTestKit"],
+            dependencies: [
+                "Posthouse", "PosthouseCluster", "PosthousePatroni", "PosthousePostgres", "PosthouseTestKit",
+            ],
             swiftSettings: settings
         ),
         .testTarget(

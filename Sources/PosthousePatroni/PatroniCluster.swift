@@ -56,7 +56,8 @@ public struct PatroniCluster: Sendable, Hashable {
         do {
             document = try JSONDecoder().decode(Document.self, from: Data(json))
         } catch {
-            throw PatroniError(.malformedAnswer, "The answer is not what Patroni says of a cluster: \(Self.what(error)).")
+            let what = Self.what(error)
+            throw PatroniError(.malformedAnswer, "The answer is not what Patroni says of a cluster: \(what).")
         }
         guard document.members.count <= Self.mostMembers else {
             throw PatroniError(.malformedAnswer, "The answer names \(document.members.count) members.")

@@ -35,11 +35,11 @@ final class URLSessionTransport: PatroniTransport {
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 exchanges.begin(task, limit: request.answerLimit, continuation)
-                // A task that is cancelled before it is resumed ends all the same.
-                task.resume()
+                // Cancelled before it was known: nobody else will end it.
+                if Task.isCancelled { exchanges.cancel(task) } else { task.resume() }
             }
         } onCancel: {
-            task.cancel()
+            exchanges.cancel(task)
         }
     }
 }
@@ -57,6 +57,13 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, Sendable {
 
     func begin(_ task: URLSessionTask, limit: Int, _ continuation: CheckedContinuation<PatroniResponse, any Error>) {
         exchanges.withLock { $0[task.taskIdentifier] = Exchange(continuation: continuation, limit: limit) }
+    }
+
+    /// Ends an exchange whose task may never tell that it was cancelled: not every Foundation does if it had not begun.
+    func cancel(_ task: URLSessionTask) {
+        let exchange = exchanges.withLock { $0.removeValue(forKey: task.taskIdentifier) }
+        task.cancel()
+        exchange?.continuation.resume(throwing: CancellationError())
     }
 
     func urlSession(

@@ -5,9 +5,14 @@ import PosthouseCluster
 
 /// A clock that stands still until the test moves it.
 final class ManualClock: ClusterClock {
+    private struct Sleeper {
+        let deadline: ContinuousClock.Instant
+        let continuation: CheckedContinuation<Void, any Error>
+    }
+
     private struct State {
         var now = ContinuousClock.now
-        var sleepers: [Int: (deadline: ContinuousClock.Instant, continuation: CheckedContinuation<Void, any Error>)] = [:]
+        var sleepers: [Int: Sleeper] = [:]
         var cancelled: Set<Int> = []
         var nextSleeper = 0
     }
@@ -27,7 +32,7 @@ final class ManualClock: ClusterClock {
                 let result: Result<Void, any Error>? = state.withLock { state in
                     if state.cancelled.remove(id) != nil { return .failure(CancellationError()) }
                     if deadline <= state.now { return .success(()) }
-                    state.sleepers[id] = (deadline, continuation)
+                    state.sleepers[id] = Sleeper(deadline: deadline, continuation: continuation)
                     return nil
                 }
                 if let result { continuation.resume(with: result) }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthousePostgres
 import Testing
 
 @testable import PosthousePatroni
 
 @Suite struct PatroniClusterTests {
-    private func read(_ text: String) throws(PatroniError) -> PatroniCluster { try PatroniCluster(json: Array(text.utf8)) }
+    private func read(_ text: String) throws(PatroniError) -> PatroniCluster {
+        try PatroniCluster(json: Array(text.utf8))
+    }
 
     @Test func aClusterIsReadAsPatroniDescribesIt() throws {
         let cluster = try read(Samples.three)
@@ -82,7 +85,7 @@ import Testing
     @Test func noMutationOfADocumentIsMoreThanAnError() {
         var random = SystemRandomNumberGenerator()
         let original = Array(Samples.three.utf8)
-        let words = ["null", "1e999", "-1", "[", "}", "\"", "\\u0000", "\\ud800", "99999999999999999999", "true", "\u{FEFF}"]
+        let words = ["null", "1e999", "-1", "[", "}", "\"", "\\u0000", "\\ud800", "99999999999999999999", "\u{FEFF}"]
         var (read, refused) = (0, 0)
         for _ in 0..<20_000 {
             var bytes = original

@@ -136,3 +136,8 @@ private final class Writers: Sendable {
         return state.withLock { $0.written }
     }
 }
+
+extension LocalNode {
+    /// As Patroni and the cluster name it.
+    fileprivate var address: String { "127.0.0.1:\(port)" }
+}

@@ -76,7 +76,19 @@ import Testing
         let question = Task { try await ask(server) }
         while server.requests.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
         question.cancel()
-        await #expect(throws: PatroniError.self) { try await question.value }
+        await #expect(throws: CancellationError.self) { try await question.value }
+    }
+
+    @Test func aRequestThatIsCancelledBeforeItBeginsEnds() async throws {
+        let server = try RawServer(answersNothing: true)
+        for _ in 0..<50 {
+            let question = Task {
+                withUnsafeCurrentTask { $0?.cancel() }
+                return try await ask(server)
+            }
+            await #expect(throws: CancellationError.self) { try await question.value }
+        }
+        #expect(server.requests.isEmpty)
     }
 }
 
@@ -156,7 +168,7 @@ private final class RawServer: Sendable {
         var sent = 0
         while let piece = next(sent) {
             let bytes = Array(piece.utf8)
-            guard send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count else { return }
+            guard send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return }
             sent += 1
             if piece.contains("Content-Length") { return }
         }

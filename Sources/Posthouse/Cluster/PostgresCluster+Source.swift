@@ -31,6 +31,7 @@ extension Cluster where Driver == LibPQDriver {
         recycling: RecyclingMethod = .fast,
         logger: Logger? = nil
     ) throws {
+        try rules.validate()
         try self.init(
             hosts: [],
             parameters: ConnectionParameters(connectionString),
@@ -40,7 +41,8 @@ extension Cluster where Driver == LibPQDriver {
             recycling: recycling,
             logger: logger
         )
-        try follow(source, rules: rules)
+        let log = logger.map { ClusterLog($0, name: configuration.name) }
+        follow(source, rules: rules, notice: { log?.warn($0) })
     }
 
     /// Makes a cluster in which every address of the connection string's host names is a host, now and later.

@@ -50,31 +50,35 @@ extension ClusterCore {
 
     /// Returns when nothing new gets the primary, and nothing runs there.
     func holdWrites(timeout: Duration) async throws(ClusterError) {
-        let deadline = clock.now + timeout
         // Whoever serves writes now, by the pools' account or by the topology's, which may be a step ahead.
         var writers = Set(group.snapshot().members.filter { $0.serves.contains(.primary) }.map(\.member))
         let version = withhold { $0.pauses += 1 }
         writers.formUnion(writingMembers)
         do throws(ClusterError) {
-            while true {
-                if isStopped { throw ClusterError(.closed, message: "the cluster is closed") }
-                if Task.isCancelled {
-                    throw ClusterError(.cancelled, message: "the task was cancelled while it waited for writes to end")
-                }
-                let running = group.snapshot().members.filter { writers.contains($0.member) }.map(\.leased).reduce(0, +)
-                if running == 0, withholding.appliedVersion >= version { return }
-                let now = clock.now
-                if now >= deadline {
-                    throw ClusterError(
-                        .writesStillRunning,
-                        message: "\(running) connections to the primary were still in use after \(timeout); writes go on"
-                    )
-                }
-                try? await clock.sleep(until: min(now + Self.look, deadline))
-            }
+            try await waitForWrites(on: writers, version: version, timeout: timeout)
         } catch {
             withhold { $0.pauses -= 1 }
             throw error
+        }
+    }
+
+    private func waitForWrites(on writers: Set<MemberID>, version: Int, timeout: Duration) async throws(ClusterError) {
+        let deadline = clock.now + timeout
+        while true {
+            let pools = group.snapshot()
+            if isStopped || pools.isClosed { throw ClusterError(.closed, message: "the cluster is closed") }
+            if Task.isCancelled {
+                let message = "the task was cancelled while it waited for writes to end"
+                throw ClusterError(.cancelled, message: message)
+            }
+            let running = pools.members.filter { writers.contains($0.member) }.map(\.leased).reduce(0, +)
+            if running == 0, withholding.appliedVersion >= version { return }
+            let now = clock.now
+            if now >= deadline {
+                let message = "\(running) connections to the primary were still in use after \(timeout); writes go on"
+                throw ClusterError(.writesStillRunning, message: message)
+            }
+            try? await clock.sleep(until: min(now + Self.look, deadline))
         }
     }
 
@@ -83,7 +87,7 @@ extension ClusterCore {
     /// After a switchover the former primary may still be there, and would be taken for the primary until its next check. A
     /// cancelled caller has as much reason to wait for that as any other.
     func releaseWrites() async {
-        if withholding.pauses == 1 { await Task { await checkEveryHost() }.value }
+        await Task { await checkEveryHost() }.value
         withhold { $0.pauses -= 1 }
     }
 

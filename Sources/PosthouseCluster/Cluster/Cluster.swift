@@ -289,7 +289,9 @@ extension Cluster {
         let accepted = request.wants.union(request.fallback)
         let serving = hosts.filter { !$0.serves.isDisjoint(with: accepted) }
         let waited = error.waited
-        if core.writesArePaused, serving.allSatisfy({ $0.serves == .primary }), accepted.contains(.primary) {
+        if core.writesArePaused, accepted.contains(.primary),
+            serving.allSatisfy({ $0.serves.intersection(accepted) == .primary })
+        {
             return failure(.writesPaused, "writes are paused, and did not go on within \(waited)", pool: error)
         }
         if serving.isEmpty {

@@ -28,6 +28,7 @@ extension Cluster {
         observer: (any PoolObserver)? = nil,
         onDrop: (@Sendable () -> Void)? = nil
     ) throws(ClusterError) {
+        try rules.validate()
         try self.init(
             startingWith: [],
             driver: driver,
@@ -37,23 +38,28 @@ extension Cluster {
             observer: observer,
             onDrop: onDrop
         )
-        try follow(source, rules: rules, random: random)
+        follow(source, rules: rules, random: random)
     }
 
     /// Lets a source say which hosts belong to the cluster, from now until it is closed. To be called once.
+    ///
+    /// - Parameters:
+    ///   - rules: Valid ones.
+    ///   - notice: Is told when the source begins to fail, and when it answers again.
     package func follow(
         _ source: some TopologySource<Driver.Endpoint>,
         rules: SourceRules,
-        random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
-    ) throws(ClusterError) {
-        if let complaint = rules.complaint { throw ClusterError(.invalidArgument, message: complaint) }
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0...1) },
+        notice: @escaping @Sendable (String) -> Void = { _ in }
+    ) {
         let follower = SourceFollower(
             source,
             hosts: CoreHosts(core: core),
             rules: rules,
             clock: core.clock,
             bell: core.sourceBell,
-            random: random
+            random: random,
+            notice: notice
         )
         core.keep(Task(name: "posthouse source", executorPreference: core.clock.executor) { await follower.run() })
     }

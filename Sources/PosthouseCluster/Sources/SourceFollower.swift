@@ -36,6 +36,8 @@ final class SourceFollower<Source: TopologySource, Hosts: SourcedHosts<Source.En
     private let clock: any ClusterClock
     private let bell: SourceBell
     private let random: @Sendable () -> Double
+    /// Is told when the source begins to fail, and when it answers again.
+    private let notice: @Sendable (String) -> Void
     /// Whether a question is out. One that outlives its deadline is left behind, but no other is asked until it has ended.
     private let isAsking = Guarded(false)
 
@@ -45,7 +47,8 @@ final class SourceFollower<Source: TopologySource, Hosts: SourcedHosts<Source.En
         rules: SourceRules,
         clock: any ClusterClock,
         bell: SourceBell,
-        random: @escaping @Sendable () -> Double
+        random: @escaping @Sendable () -> Double,
+        notice: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.source = source
         self.hosts = hosts
@@ -53,6 +56,7 @@ final class SourceFollower<Source: TopologySource, Hosts: SourcedHosts<Source.En
         self.clock = clock
         self.bell = bell
         self.random = random
+        self.notice = notice
     }
 
     /// Follows the source until the task is cancelled.
@@ -81,22 +85,26 @@ final class SourceFollower<Source: TopologySource, Hosts: SourcedHosts<Source.En
         switch answer {
         case .success(let named) where !named.isEmpty:
             for action in roster.answered(named, now: now, sight: { hosts.sight(of: $0) }) { run(action) }
+            if schedule.failures > 0 { notice("the source of hosts answers again") }
             schedule.asked(succeeded: true, at: now, random: random())
             bell.note(SourceStatus(answeredAt: now, hosts: named.count))
-        case .success:
-            schedule.asked(succeeded: false, at: now, random: random())
-            bell.noteFailure("it named no host")
-        case .failure(let error):
-            schedule.asked(succeeded: false, at: now, random: random())
-            bell.noteFailure(String(describing: error))
+        case .success: takeFailure("it named no host", at: now, &schedule)
+        case .failure(let error): takeFailure(String(describing: error), at: now, &schedule)
         }
+    }
+
+    private func takeFailure(_ reason: String, at now: ContinuousClock.Instant, _ schedule: inout SourceSchedule) {
+        if schedule.failures == 0 { notice("the source of hosts fails, and the hosts stay as they are: \(reason)") }
+        schedule.asked(succeeded: false, at: now, random: random())
+        bell.noteFailure(reason)
     }
 
     private func run(_ action: HostRoster<Endpoint>.Action) {
         switch action {
         case .add(let endpoint, let takesReads):
-            hosts.add(endpoint)
+            // In this order: it may answer at once.
             hosts.allowReads(takesReads, on: endpoint)
+            hosts.add(endpoint)
         case .allowReads(let endpoint, let allows): hosts.allowReads(allows, on: endpoint)
         case .drain(let endpoint): hosts.drain(endpoint)
         case .undrain(let endpoint): hosts.undrain(endpoint)

@@ -37,8 +37,12 @@ public struct SourceRules: Sendable, Hashable {
         self.drainTimeout = drainTimeout
     }
 
-    /// What is wrong with these rules, or `nil`.
-    var complaint: String? {
+    /// - Throws: ``ClusterError`` with code `invalidArgument`.
+    package func validate() throws(ClusterError) {
+        if let complaint { throw ClusterError(.invalidArgument, message: complaint) }
+    }
+
+    private var complaint: String? {
         if deadline <= .zero { return "the source's deadline must be positive" }
         if absences < 1 { return "absences must be at least 1" }
         if removalDelay < .zero { return "removalDelay must not be negative" }

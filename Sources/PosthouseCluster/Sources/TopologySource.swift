@@ -35,8 +35,8 @@ public protocol TopologySource<Endpoint>: Sendable {
     /// - Throws: Whatever kept it from finding out. An answer that may be incomplete is an error, not an answer.
     func hosts(deadline: ContinuousClock.Instant) async throws -> [SourcedHost<Endpoint>]
 
-    /// How long an answer is good for, while all is well. Default: 10 s. At least ``SourceSchedule/leastGap`` passes between two
-    /// questions in any case.
+    /// How long an answer is good for, while all is well. Default: 10 s. At least a second passes between two questions
+    /// in any case.
     var refreshInterval: Duration { get }
 }
 

@@ -23,7 +23,8 @@ import Testing
     }
 
     @Test func whoIsNamedIsAddedAtOnceAndOnce() {
-        #expect(run([["a", "b", "a"], ["a", "b"]]) == [[.add("a", takesReads: true), .add("b", takesReads: true)], []])
+        let both: [Roster.Action] = [.add("a", takesReads: true), .add("b", takesReads: true)]
+        #expect(run([["a", "b", "a"], ["a", "b"]]) == [both, []])
     }
 
     @Test func whoIsMissingOftenAndLongEnoughIsDrained() {
@@ -70,7 +71,8 @@ import Testing
         var roster = Roster(rules: rules)
         let all: (String) -> Roster.Sight = { _ in Roster.Sight(isInUse: true) }
         for second in [0, 10, 20, 30, 40] {
-            _ = roster.answered((second == 0 ? ["a", "b"] : ["a"]).map { SourcedHost($0) }, now: start + .seconds(second), sight: all)
+            let named = second == 0 ? ["a", "b"] : ["a"]
+            _ = roster.answered(named.map { SourcedHost($0) }, now: start + .seconds(second), sight: all)
         }
         #expect(roster.draining == ["b"])
         let actions = roster.answered([SourcedHost("a"), SourcedHost("b")], now: start + .seconds(45), sight: all)
@@ -83,7 +85,8 @@ import Testing
             var roster = Roster(rules: rules)
             let all: (String) -> Roster.Sight = { _ in Roster.Sight(isInUse: true) }
             for second in [0, 10, 20, 30, 40] {
-                _ = roster.answered((second == 0 ? ["a", "b"] : ["a"]).map { SourcedHost($0) }, now: start + .seconds(second), sight: all)
+                let named = second == 0 ? ["a", "b"] : ["a"]
+                _ = roster.answered(named.map { SourcedHost($0) }, now: start + .seconds(second), sight: all)
             }
             #expect(roster.looked(now: start + .seconds(49), isIdle: { _ in false }).isEmpty)
             let end = start + .seconds(waits ? 50 : 49)

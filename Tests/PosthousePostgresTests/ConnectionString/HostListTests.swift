@@ -24,7 +24,7 @@ import Testing
         )
         #expect(parameters.hosts.map(\.description) == ["b:5432", "a:5432", "B:5432", "a:1"])
         let named = try ConnectionParameters("host=a,b,a hostaddr=1.1.1.1,1.1.1.1,1.1.1.1", environment: .testing())
-        #expect(named.hosts.map(\.description) == ["a:5432", "b:5432"])
+        #expect(named.hosts.map(\.description) == ["a(1.1.1.1):5432", "b(1.1.1.1):5432"])
     }
 
     @Test(.timeLimit(.minutes(1)))

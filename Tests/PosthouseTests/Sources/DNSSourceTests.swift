@@ -23,7 +23,7 @@ private final class ScriptedNames: Sendable {
 @Suite(.timeLimit(.minutes(1))) struct DNSSourceTests {
     @Test func theHostsOfAllNamesAreOneAnswerInTheirOrder() async throws {
         let names = ScriptedNames()
-        names.set("a", [HostEndpoint(host: "a", hostAddress: "10.0.0.2"), HostEndpoint(host: "a", hostAddress: "10.0.0.1")])
+        names.set("a", ["10.0.0.2", "10.0.0.1"].map { HostEndpoint(host: "a", hostAddress: $0) })
         names.set("b", [HostEndpoint(host: "b", hostAddress: "10.0.0.3", port: 7)])
         let source = DNSSource([HostEndpoint(host: "a"), HostEndpoint(host: "b", port: 7)]) { name, _ in
             try names.lookUp(name)
@@ -82,10 +82,8 @@ extension RealServers {
                         && cluster.snapshot().replicas.count == 1
                 }
                 names.set("localhost", nil)
-                #expect(try await cluster.write { try await $0.queryValue("SELECT inet_server_port()", as: Int.self) }
-                    == servers.nodes[0].port)
-                #expect(try await cluster.read { try await $0.queryValue("SELECT inet_server_port()", as: Int.self) }
-                    == servers.nodes[2].port)
+                #expect(try await cluster.write { try await $0.port } == servers.nodes[0].port)
+                #expect(try await cluster.read { try await $0.port } == servers.nodes[2].port)
                 await cluster.close()
             }
         }
@@ -95,10 +93,16 @@ extension RealServers {
             let cluster = try PostgresCluster(
                 resolving: "postgresql://postgres@localhost:\(servers.primary.port)/postgres"
             )
-            #expect(try await cluster.write { try await $0.queryValue("SELECT inet_server_port()", as: Int.self) }
-                == servers.primary.port)
+            #expect(try await cluster.write { try await $0.port } == servers.primary.port)
             #expect(cluster.snapshot().hosts.allSatisfy { $0.host.hasPrefix("localhost(") })
             await cluster.close()
         }
+    }
+}
+
+extension DatabaseSession {
+    /// Of the server that is really there.
+    fileprivate var port: Int {
+        get async throws { try await queryValue("SELECT inet_server_port()", as: Int.self) }
     }
 }
