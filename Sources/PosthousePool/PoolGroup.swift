@@ -68,6 +68,38 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
         core.fence(member)
     }
 
+    /// Takes the member out of the group for good: it serves nothing any more, whatever is said of it later; idle connections
+    /// are closed now, leased ones when they come back, one that is being opened when it arrives. Permits stay valid.
+    ///
+    /// Requests that wait for this member alone fail with ``PoolError/Code/unavailable``, and so do later ones. Snapshots show
+    /// it, marked as removed, until its last connection is closed. A host that comes back is added anew.
+    public func removeMember(_ member: MemberID) {
+        core.removeMember(member)
+    }
+
+    /// Makes a filter: requests that name it (``AcquireRequest/filter``) are served by these members only.
+    ///
+    /// Requests with the same filter wait in one line, so share one among many requests if you can. The fallbacks of a
+    /// request are for the members of its filter, too: they are taken while none *of these* serves what is wanted.
+    ///
+    /// - Returns: The filter, until ``removeFilter(_:)``.
+    public func addFilter(_ members: some Sequence<MemberID>) -> MemberFilter {
+        core.addFilter(Array(members))
+    }
+
+    /// Changes which members a filter has. Requests that became servable are served at once from idle connections, in the
+    /// order they came, and connects start for the others. Leased connections stay leased.
+    ///
+    /// Nothing happens if the filter was removed.
+    public func setFilter(_ filter: MemberFilter, members: some Sequence<MemberID>) {
+        core.setFilter(filter, members: Array(members))
+    }
+
+    /// Ends a filter: from now on nobody serves requests that name it. Those that wait go on until their deadline.
+    public func removeFilter(_ filter: MemberFilter) {
+        core.removeFilter(filter)
+    }
+
     /// Replaces the member's connections: idle ones are closed now, leased ones when they come back, one that is being
     /// opened when it arrives. Permits stay valid.
     public func expire(_ member: MemberID) {

@@ -52,8 +52,16 @@ extension OpenRoster {
         }
         // One member alone needs no comparing.
         if let only = next.pointee, next[1] == nil { return take(request, onlyFrom: only, isLow: &isLow) }
-        let served = ServiceClass(rawValue: served.load(ordering: .relaxed))
-        let wanted = served.isDisjoint(with: request.wants) ? request.fallback : request.wants
+        let wanted = request.active(offered: ServiceClass(rawValue: served.load(ordering: .relaxed)))
+        if let preferred = request.prefers {
+            switch look(at: next[preferred.index], for: wanted) {
+            case .takeThis(let member):
+                defer { isLow = member.pointee.isLow }
+                return member.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
+            case .askMachine: return nil
+            case .takeAny: break
+            }
+        }
         var best: UnsafeMutablePointer<OpenIdle>?
         var bestFree = Int.min
         var bestCount = 0
@@ -81,6 +89,32 @@ extension OpenRoster {
         return best.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
     }
 
+    /// The member as it lies open.
+    func glance(at index: Int) -> MemberGlance {
+        // In this list or a later one, as in `take`.
+        let member = list.load(ordering: .acquiring)[index]!
+        return MemberGlance(
+            serves: ServiceClass(rawValue: member.pointee.services.load(ordering: .relaxed)),
+            free: member.pointee.room.load(ordering: .relaxed) &+ (member.pointee.count ?? 0)
+        )
+    }
+
+    private enum Preference { case takeThis(UnsafeMutablePointer<OpenIdle>), takeAny, askMachine }
+
+    /// What becomes of a request that prefers this member.
+    private func look(at preferred: UnsafeMutablePointer<OpenIdle>?, for wanted: ServiceClass) -> Preference {
+        guard let preferred else { return .askMachine }
+        let services = ServiceClass(rawValue: preferred.pointee.services.load(ordering: .relaxed))
+        if services.isDisjoint(with: wanted) { return .takeAny }
+        guard let count = preferred.pointee.count else { return .askMachine }
+        if count > 0 { return .takeThis(preferred) }
+        // With room it should open one; without, anyone will do.
+        let hasRoom =
+            preferred.pointee.canOpen.load(ordering: .relaxed)
+            && preferred.pointee.room.load(ordering: .relaxed) > 0
+        return hasRoom ? .askMachine : .takeAny
+    }
+
     private func take(
         _ request: AcquireRequest,
         onlyFrom member: UnsafeMutablePointer<OpenIdle>?,
@@ -88,7 +122,7 @@ extension OpenRoster {
     ) -> Grant? {
         guard let member else { return nil }
         let services = ServiceClass(rawValue: member.pointee.services.load(ordering: .relaxed))
-        let wanted = services.isDisjoint(with: request.wants) ? request.fallback : request.wants
+        let wanted = request.active(offered: services)
         defer { isLow = member.pointee.isLow }
         return member.pointee.take(for: wanted, affinity: request.affinity, holder: ctask_current())
     }

@@ -36,7 +36,7 @@ extension PoolCore {
     func take(_ request: AcquireRequest) throws(PoolError) -> Grant? {
         try check(request)
         var isLow = false
-        if let grant = open.take(request, isLow: &isLow) {
+        if request.filter == nil, let grant = open.take(request, isLow: &isLow) {
             if isLow { keepUp(grant.slot.id.member) }
             guard let refuse = look(at: grant) else { return grant }
             try reject(refuse, since: nil)
@@ -44,15 +44,17 @@ extension PoolCore {
         return try takeWithLock(request)
     }
 
-    /// - Throws: ``PoolError/Code/invalidConfiguration`` if it names a member of another group.
+    /// - Throws: ``PoolError/Code/invalidConfiguration`` if it names a member or a filter of another group.
     @inline(__always)
     func check(_ request: AcquireRequest) throws(PoolError) {
         if let member = request.member, member.group != ObjectIdentifier(self) { throw Self.foreignMember() }
+        if let member = request.prefers, member.group != ObjectIdentifier(self) { throw Self.foreignMember() }
+        if let filter = request.filter, filter.group != ObjectIdentifier(self) { throw Self.foreignMember() }
     }
 
     @inline(never)
     private static func foreignMember() -> PoolError {
-        .invalid("the request names a member of another pool group")
+        .invalid("the request names a member or a filter of another pool group")
     }
 
     private func takeWithLock(_ request: AcquireRequest) throws(PoolError) -> Grant? {
@@ -64,6 +66,7 @@ extension PoolCore {
                 guard
                     let id = state.machine.takeIdle(
                         demand,
+                        preferring: request.prefers?.index,
                         affinity: request.affinity,
                         holder: holder,
                         emptyHanded: &emptyHanded
@@ -281,6 +284,7 @@ extension PoolCore.State {
         takeCensus(now: now, isUrgent: deadline <= now)
         let entry = machine.enter(
             Demand(request),
+            preferring: request.prefers?.index,
             affinity: request.affinity,
             holder: ctask_current(),
             deadline: deadline,
@@ -299,12 +303,19 @@ extension PoolCore.State {
         case .exhausted: return .refused(.exhausted)
         case .unavailable(let member):
             return .refused(.unavailable(members[member].identity, members[member].lastError))
+        case .removed(let member): return .refused(.removed(members[member].identity))
         }
     }
 }
 
 extension Demand {
     init(_ request: AcquireRequest) {
-        self.init(wants: request.wants, fallback: request.fallback, member: request.member?.index)
+        self.init(
+            wants: request.wants,
+            fallback: request.fallback,
+            further: request.further,
+            member: request.member?.index,
+            filter: request.filter?.id
+        )
     }
 }

@@ -19,9 +19,10 @@ extension PoolCore {
         try check(request)
         let room = state.withLock { state in
             state.machine.members.indices.reduce(0) { room, index in
-                guard request.member.map({ $0.index == index }) ?? true else { return room }
+                let member = state.machine.members[index]
+                guard request.member.map({ $0.index == index }) ?? !member.isRemoved else { return room }
                 // Limits may be as large as they like.
-                let (sum, isTooLarge) = room.addingReportingOverflow(state.machine.members[index].hardLimit)
+                let (sum, isTooLarge) = room.addingReportingOverflow(member.hardLimit)
                 return isTooLarge ? .max : sum
             }
         }

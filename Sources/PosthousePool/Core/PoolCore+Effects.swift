@@ -17,6 +17,7 @@ enum Outcome: Sendable {
         case overloaded
         case connectFailed(PoolMember, any Error)
         case unavailable(PoolMember, (any Error)?)
+        case removed(PoolMember)
         case hookFailed(PoolMember, any Error)
     }
 }
@@ -188,6 +189,7 @@ extension PoolCore.State {
             .connectFailed(members[id.member].identity, members[id.member].lastError!)
         case .unavailable(let member): .unavailable(members[member].identity, members[member].lastError)
         case .overloaded: .overloaded
+        case .removed(let member): .removed(members[member].identity)
         }
     }
 }

@@ -21,8 +21,12 @@ extension PoolCore {
     func activity() -> [PoolActivity] {
         state.withLock { state in
             state.glance()
-            return state.members.indices.map {
-                PoolActivity(leased: state.machine.members[$0].leased, endedLeases: state.endedLeases($0))
+            return state.machine.shown.map {
+                PoolActivity(
+                    member: state.members[$0].identity.id,
+                    leased: state.machine.members[$0].leased,
+                    endedLeases: state.endedLeases($0)
+                )
             }
         }
     }
@@ -33,7 +37,7 @@ extension PoolCore.State {
         PoolSnapshot(
             name: name,
             takenAt: now.instant,
-            members: members.indices.map { status(of: $0) },
+            members: machine.shown.map { status(of: $0) },
             waiting: machine.queue.count,
             isClosed: machine.isClosing
         )
@@ -45,6 +49,7 @@ extension PoolCore.State {
             member: members[index].identity.id,
             label: members[index].identity.label,
             serves: member.services,
+            isRemoved: member.isRemoved,
             maximumSize: member.softLimit,
             burstLimit: member.hardLimit == member.softLimit ? nil : member.hardLimit,
             size: member.live,
@@ -85,6 +90,8 @@ extension PoolCore {
         case .unavailable(let member, let error):
             let what = "\(described) is unavailable: \(member.label) cannot be connected to, and nothing is open"
             return refused(failure(.unavailable, what, error, began))
+        case .removed(let member):
+            return refused(failure(.unavailable, "\(member.label) was removed from \(described)", nil, began))
         case .exhausted:
             return refused(
                 turnedAway(.exhausted, began) { waiting in
@@ -191,7 +198,11 @@ extension PoolStatus {
         var parts = ["\(leased) leased", "\(available) idle", "\(connecting) connecting"]
         if closing > 0 { parts.append("\(closing) closing") }
         parts.append("limit \(hardLimit)")
-        if serves.isEmpty { parts.append("out of service") }
+        if isRemoved {
+            parts.append("removed")
+        } else if serves.isEmpty {
+            parts.append("out of service")
+        }
         if let lastConnectError { parts.append("last connect error: \(lastConnectError)") }
         return "\(label): " + parts.joined(separator: ", ")
     }

@@ -73,6 +73,8 @@ enum Refusal: Equatable {
     case unavailable(Int)
     /// It came while requests waited too long already, and was not served soon.
     case overloaded
+    /// The only member that may serve it was removed.
+    case removed(Int)
 }
 
 /// What the pool does with a connection that nobody has.
@@ -110,5 +112,8 @@ struct Reject: Equatable {
 struct Demand: Hashable {
     var wants: ServiceClass
     var fallback: ServiceClass = []
+    /// What is taken while nobody serves the fallback either.
+    var further: ServiceOrder = []
     var member: Int?
+    var filter: FilterID?
 }

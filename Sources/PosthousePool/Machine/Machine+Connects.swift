@@ -191,12 +191,14 @@ extension Machine {
     /// Finds the waiter a connect to count on, if there is any.
     mutating func cover(_ id: WaiterID, now: Moment, _ actions: inout [Action]) {
         let demand = queue.demand(at: id.index)
+        if let preferred = queue[id.index].preferred, serves(preferred, demand) {
+            if count(id, onSpareOf: preferred) { return }
+            if mayConnect(preferred), members[preferred].hasRoomAhead {
+                return connect(preferred, for: id, now: now, &actions)
+            }
+        }
         for member in members.indices where serves(member, demand) {
-            guard let connect = spareConnect(member) else { continue }
-            tables[member][connect.index].waiter = id
-            queue[id.index].connect = connect
-            queue.restoreDeadline(id.index)
-            return
+            if count(id, onSpareOf: member) { return }
         }
         var best: Int?
         var bestFree = Int.min
@@ -208,6 +210,14 @@ extension Machine {
             }
         }
         if let best { connect(best, for: id, now: now, &actions) }
+    }
+
+    private mutating func count(_ id: WaiterID, onSpareOf member: Int) -> Bool {
+        guard let connect = spareConnect(member) else { return false }
+        tables[member][connect.index].waiter = id
+        queue[id.index].connect = connect
+        queue.restoreDeadline(id.index)
+        return true
     }
 
     /// Opens connections that nobody waits for, on the member that `takeIdle` named.

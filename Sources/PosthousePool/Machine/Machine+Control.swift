@@ -4,7 +4,7 @@ import PosthouseBase
 
 extension Machine {
     mutating func setServices(_ services: ServiceClass, for member: Int, now: Moment, _ actions: inout [Action]) {
-        guard !isClosing else { return }
+        guard !isClosing, !members[member].isRemoved else { return }
         if members[member].services.isEmpty, !services.isEmpty {
             // Whoever says so knows better than the failures of before.
             recover(member, &actions)
@@ -132,7 +132,7 @@ extension Machine {
     }
 
     /// Connections opened so far serve no new request.
-    private mutating func renew(_ member: Int, _ actions: inout [Action]) {
+    mutating func renew(_ member: Int, _ actions: inout [Action]) {
         members[member].generation += 1
         members[member].ramp = Member.rampStart
         members[member].isReturning = true
@@ -146,43 +146,6 @@ extension Machine {
         for index in tables[member].slots.indices where tables[member].slots[index].state == .leased {
             actions.append(.interrupt(slotID(member, index), reason))
         }
-    }
-
-    private mutating func servicesChanged(now: Moment, _ actions: inout [Action]) {
-        served = members.reduce(into: []) { $0.formUnion($1.services) }
-        recheckCover(now: now)
-        serveFromIdle(&actions)
-        refuseHopeless(&actions)
-        plan(now: now, &actions)
-    }
-
-    /// Hands idle connections to the requests that became servable by them, first come first.
-    private mutating func serveFromIdle(_ actions: inout [Action]) {
-        while let index = firstServableFromIdle() {
-            let waiter = queue.id(at: index)
-            var emptyHanded: Int?
-            guard
-                let slot = takeIdle(
-                    queue.demand(at: index),
-                    holder: queue[index].holder,
-                    emptyHanded: &emptyHanded
-                )
-            else { return }
-            actions.append(.grant(waiter, slot))
-            leaveQueue(index)
-        }
-    }
-
-    private func firstServableFromIdle() -> Int? {
-        var first: Int?
-        for line in queue.lines {
-            guard let head = line.head,
-                members.indices.contains(where: { members[$0].idle > 0 && serves($0, line.demand) })
-            else { continue }
-            if let other = first, queue[other].ticket < queue[head].ticket { continue }
-            first = head
-        }
-        return first
     }
 }
 
@@ -213,6 +176,7 @@ extension Machine {
             }
         }
         served = []
+        filters.servicesChanged(members)
     }
 
     /// Graceful is over: what is still leased is interrupted, and nobody waits for it.

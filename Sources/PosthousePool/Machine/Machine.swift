@@ -27,6 +27,7 @@ struct Machine {
     var members: [Member] = []
     var tables: [SlotTable] = []
     var queue = WaitQueue()
+    var filters = FilterTable()
     /// What any member serves.
     var served: ServiceClass = []
 
@@ -53,23 +54,6 @@ struct Machine {
         self.overload = overload
         self.budget = hasBudget ? BudgetShare() : nil
         self.random = SplitMix64(seed: seed)
-    }
-
-    mutating func addMember(_ configuration: PoolConfiguration) -> Int {
-        members.append(Member(configuration))
-        tables.append(SlotTable())
-        return members.count - 1
-    }
-
-    /// Whether the member may serve the demand now: by what is wanted, or, while nobody serves that, by the fallback.
-    func serves(_ member: Int, _ demand: Demand) -> Bool {
-        if let only = demand.member, only != member { return false }
-        return !members[member].services.isDisjoint(with: active(demand))
-    }
-
-    func active(_ demand: Demand) -> ServiceClass {
-        let offered = demand.member.map { members[$0].services } ?? served
-        return offered.isDisjoint(with: demand.wants) ? demand.fallback : demand.wants
     }
 
     /// Whether this slot still holds the connection that `id` names, in this state.
@@ -108,20 +92,26 @@ extension Machine {
         case exhausted
         /// The last connect to this member failed, and so did those to all others that could serve the request.
         case unavailable(Int)
+        /// The only member that may serve it was removed.
+        case removed(Int)
     }
 
     /// Leases an idle connection, if there is one that would do. Nobody is overtaken: while an eligible request waits, no
     /// connection is idle.
     ///
-    /// - Parameter emptyHanded: Set to the member that had the most free capacity but no idle connection, or that has fewer
-    ///   now than it is to have; a connection should be opened there (`openAhead`).
+    /// - Parameters:
+    ///   - preferred: A member whose connections are taken first, if it may serve the demand.
+    ///   - emptyHanded: Set to the member that should have served it (the preferred one, else the one with the most free
+    ///     capacity) but had no idle connection, or that has fewer now than it is to have; a connection should be opened
+    ///     there (`openAhead`).
     mutating func takeIdle(
         _ demand: Demand,
+        preferring preferred: Int? = nil,
         affinity: Int = 0,
         holder: UInt = 0,
         emptyHanded: inout Int?
     ) -> SlotID? {
-        guard let member = chooseIdle(demand, emptyHanded: &emptyHanded),
+        guard let member = chooseIdle(demand, preferring: preferred, emptyHanded: &emptyHanded),
             let index = tables[member].firstIdle(preferring: affinity)
         else { return nil }
         let id = slotID(member, index)
@@ -135,6 +125,7 @@ extension Machine {
     /// a `ticket` it comes back to the place it had.
     mutating func enter(
         _ demand: Demand,
+        preferring preferred: Int? = nil,
         affinity: Int = 0,
         holder: UInt = 0,
         deadline: Moment,
@@ -149,12 +140,26 @@ extension Machine {
         // Only now: the connect that may follow goes to whoever is first in the queue then.
         defer { if let reject { returned(reject.id, reject.condition, &actions) } }
         var emptyHanded: Int?
-        if let slot = takeIdle(demand, affinity: affinity, holder: holder, emptyHanded: &emptyHanded) {
+        if let slot = takeIdle(
+            demand,
+            preferring: preferred,
+            affinity: affinity,
+            holder: holder,
+            emptyHanded: &emptyHanded
+        ) {
             if let emptyHanded { openAhead(emptyHanded, now: now, &actions) }
             return .taken(slot)
         }
+        if let only = demand.member, members[only].isRemoved { return .removed(only) }
         if let broken = hopeless(demand) { return .unavailable(broken) }
-        let id = queue.enter(demand, deadline: deadline, holder: holder, failsFast: failsFast, ticket: ticket)
+        let id = queue.enter(
+            demand,
+            preferring: preferred,
+            deadline: deadline,
+            holder: holder,
+            failsFast: failsFast,
+            ticket: ticket
+        )
         cover(id, now: now, &actions)
         if queue[id.index].connect == nil { queue.noteUncovered(id.index, now: now) }
         if !(isReturning ?? (ticket != nil)), queue[id.index].connect == nil {
@@ -228,9 +233,19 @@ extension Machine {
         return first
     }
 
-    /// Among the members that serve the demand: the most free one if it has an idle connection, else the most free one
-    /// that has. Random among equals.
-    private mutating func chooseIdle(_ demand: Demand, emptyHanded: inout Int?) -> Int? {
+    /// Among the members that serve the demand: the preferred one, or without such a one the most free one, if it has an
+    /// idle connection, else the most free one that has. Random among equals.
+    private mutating func chooseIdle(
+        _ demand: Demand,
+        preferring preferred: Int?,
+        emptyHanded: inout Int?
+    ) -> Int? {
+        var preferred = preferred.flatMap { serves($0, demand) ? $0 : nil }
+        if let member = preferred {
+            if members[member].idle > 0 { return member }
+            // One that is full leaves the choice to numbers.
+            if !members[member].hasRoomAhead { preferred = nil }
+        }
         let active = active(demand)
         var best: Int?
         var bestFree = Int.min
@@ -239,9 +254,9 @@ extension Machine {
         var bestIdleFree = Int.min
         var bestIdleTies = 0
         for index in members.indices {
-            if let only = demand.member, only != index { continue }
             let member = members[index]
-            guard !member.services.isDisjoint(with: active), member.idle > 0 || member.canOpen else { continue }
+            guard admits(index, demand), !member.services.isDisjoint(with: active), member.idle > 0 || member.canOpen
+            else { continue }
             if wins(member.free, over: bestFree, ties: &bestTies) {
                 best = index
                 bestFree = member.free
@@ -251,7 +266,7 @@ extension Machine {
                 bestIdleFree = member.free
             }
         }
-        guard let bestIdle, let best else { return nil }
+        guard let bestIdle, let best = preferred ?? best else { return nil }
         if members[best].idle > 0 { return best }
         if members[best].connecting == 0 { emptyHanded = best }
         return bestIdle

@@ -12,6 +12,8 @@ struct Member {
     var hardLimit: Int
     /// Connections of an older generation are not handed out any more.
     var generation = 0
+    /// It serves nothing any more.
+    var isRemoved = false
     /// The last change of generation was a fence.
     var wasFenced = false
 
@@ -75,6 +77,9 @@ struct Member {
         retryAt == nil && pausedUntil == nil && hasRoom && connecting < connectAllowance
     }
 
+    /// Whether a connection may be opened for those to come.
+    var hasRoomAhead: Bool { canOpen && sockets < softLimit }
+
     /// Fewer connections than it is to keep, and room for more.
     var isBelowMinimum: Bool {
         staying < softLimit && (live + connecting < rules.minimumSize || live - leased + connecting < rules.minimumIdle)
@@ -90,7 +95,7 @@ struct Member {
         retryAt == nil ? softLimit - (sockets - idle) : idle
     }
 
-    var staleReason: CloseReason { wasFenced ? .fenced : .expired }
+    var staleReason: CloseReason { isRemoved ? .removed : wasFenced ? .fenced : .expired }
 
     mutating func count(_ state: SlotState, by step: Int) {
         switch state {

@@ -17,6 +17,8 @@ struct WaitQueue {
         var deadline: Moment
         var heapPosition: Int
         var holder: UInt
+        /// The member that it would be served by if it could choose.
+        var preferred: Int?
         /// The connect it counts on.
         var connect: SlotID?
         /// A connect that it counts on and that fails ends its wait, whatever the policy is and whoever asked for it.
@@ -46,6 +48,9 @@ struct WaitQueue {
     private var nextTicket: Ticket = 0
     private(set) var count = 0
 
+    /// Above this many lines, empty ones at the end are forgotten: each filter may have lines of its own.
+    private static let keptLines = 16
+
     /// Above this many places an empty queue gives its memory back.
     private static let keptCapacity = 256
 
@@ -68,6 +73,7 @@ struct WaitQueue {
     /// Puts a request at the end, or, if it comes back with its `ticket`, where it was.
     mutating func enter(
         _ demand: Demand,
+        preferring preferred: Int? = nil,
         deadline: Moment,
         holder: UInt,
         failsFast: Bool = false,
@@ -83,6 +89,7 @@ struct WaitQueue {
             deadline: deadline,
             heapPosition: heap.count,
             holder: holder,
+            preferred: preferred,
             failsFast: failsFast
         )
         link(index, into: line)
@@ -104,6 +111,7 @@ struct WaitQueue {
         nodes[index] = nil
         vacant.append(index)
         count -= 1
+        while lines.count > Self.keptLines, lines[lines.count - 1].count == 0 { lines.removeLast() }
         if count == 0, nodes.count > Self.keptCapacity {
             nodes = []
             vacant = []

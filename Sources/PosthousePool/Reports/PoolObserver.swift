@@ -96,7 +96,7 @@ public struct PoolMember: Sendable, Hashable {
 public struct CloseReason: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String {
         case overSoftLimit, resized, expired, fenced, poolClosed, reportedClosed, invalid, evicted, late
-        case idleTimedOut, lifetimeOver, usedUp, unfit, detached, budget
+        case idleTimedOut, lifetimeOver, usedUp, unfit, detached, budget, removed
     }
 
     private let kind: Kind
@@ -132,6 +132,8 @@ public struct CloseReason: Sendable, Hashable, CustomStringConvertible {
     public static let detached = CloseReason(kind: .detached)
     /// Another pool of the same ``ConnectionBudget`` needed the place.
     public static let budget = CloseReason(kind: .budget)
+    /// Its member was taken out of the group.
+    public static let removed = CloseReason(kind: .removed)
 
     /// The reason as a word.
     public var description: String { kind.rawValue }

@@ -8,6 +8,8 @@ public struct PoolStatus: Sendable {
     public let label: String
     /// What it serves right now; nothing = it gets no traffic.
     public let serves: ServiceClass
+    /// Taken out of the group; it is shown until its last connection is closed.
+    public let isRemoved: Bool
     /// The soft limit.
     public let maximumSize: Int
     /// The hard limit, if it differs from the soft one.
@@ -44,7 +46,7 @@ public struct PoolSnapshot: Sendable {
     public let name: String
     /// When it was taken.
     public let takenAt: ContinuousClock.Instant
-    /// All members, in the order they were added.
+    /// All members, in the order they were added; of those that were removed the ones that still have connections.
     public let members: [PoolStatus]
     /// Requests in the queue.
     public let waiting: Int
@@ -54,6 +56,8 @@ public struct PoolSnapshot: Sendable {
 
 /// How much a member is used: cheap to take often, to see whether work comes back.
 public struct PoolActivity: Sendable, Hashable {
+    /// The member.
+    public let member: MemberID
     /// Connections in the hands of callers.
     public let leased: Int
     /// How many leases have ended since the member was added.

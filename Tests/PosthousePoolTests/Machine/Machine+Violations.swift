@@ -18,6 +18,17 @@ extension Machine {
         if served != members.reduce(into: ServiceClass(), { $0.formUnion($1.services) }) {
             found.append("`served` is not what the members serve")
         }
+        for filter in filters.filters.compactMap({ $0 }) {
+            let inside = members.indices.filter { filter.members.contains($0) }
+            if filter.served != inside.reduce(into: ServiceClass(), { $0.formUnion(members[$1].services) }) {
+                found.append("a filter's `served` is not what its members serve")
+            }
+        }
+        for member in members where member.isRemoved {
+            if !member.services.isEmpty || member.idle > 0 || member.connecting > 0 {
+                found.append("a removed member is in use")
+            }
+        }
         if let nextTime {
             if armed.map({ $0 > nextTime }) ?? true { found.append("due at \(nextTime), armed for \(armed as Any)") }
         }

@@ -9,8 +9,8 @@ import PosthouseBase
 struct Happening: CustomStringConvertible {
     enum Kind: CaseIterable {
         case take, wait, cancel, connects, connectFails, returns, returnsDead, returnsSoiled, rejects, claim, claimEnds
-        case tendEnds, detach, closes, setServices, fence, expire, resize, reconfigure, advance, lieOpen, close,
-            terminate
+        case tendEnds, detach, closes, setServices, setFilter, replaceFilter, fence, expire, resize, reconfigure
+        case addMember, removeMember, advance, lieOpen, close, terminate
     }
 
     let kind: Kind
@@ -24,7 +24,7 @@ struct Happening: CustomStringConvertible {
             (.returnsDead, 3),
             (.rejects, 3), (.claim, 3), (.claimEnds, 4), (.closes, 9), (.setServices, 5), (.fence, 1), (.expire, 1),
             (.resize, 3), (.advance, 10), (.lieOpen, 8), (.returnsSoiled, 3), (.tendEnds, 5), (.detach, 1),
-            (.reconfigure, 1),
+            (.reconfigure, 1), (.setFilter, 4), (.replaceFilter, 1), (.addMember, 1), (.removeMember, 1),
         ]
         var choice = Int.random(in: 0..<(weights.reduce(0) { $0 + $1.1 }), using: &random)
         var kind = Kind.wait
@@ -53,6 +53,8 @@ struct MachineWorld {
     private var connections: [SlotID: Connection] = [:]
     private var everSeen: Set<SlotID> = []
     private var waiting: [WaiterID: Demand] = [:]
+    /// Two that there are, and one that was removed at the beginning.
+    private var filters: [FilterID] = []
     /// How many leases of each connection have ended.
     private var uses: [SlotID: UInt64] = [:]
     /// Those that must come back by way of the lock.
@@ -72,7 +74,25 @@ struct MachineWorld {
         Demand(wants: ServiceClass(rawValue: 2), fallback: ServiceClass(rawValue: 1)),
         Demand(wants: .all),
         Demand(wants: .all, member: 0),
+        Demand(
+            wants: ServiceClass(rawValue: 2),
+            fallback: ServiceClass(rawValue: 4),
+            further: [ServiceClass(rawValue: 1)]
+        ),
     ]
+
+    private func demand(_ choice: UInt64) -> Demand {
+        var demand = Self.demands[Int(choice) % Self.demands.count]
+        let filter = Int(choice / 64 % 8)
+        if filters.indices.contains(filter) { demand.filter = filters[filter] }
+        return demand
+    }
+
+    /// Some member, or none, that a request prefers.
+    private func preference(_ choice: UInt64) -> Int? {
+        let member = Int(choice / 16 % 8)
+        return machine.members.indices.contains(member) ? member : nil
+    }
 
     /// How work leaves a connection.
     private static let conditions: [Condition] = [
@@ -89,11 +109,16 @@ struct MachineWorld {
                 ? OverloadControl(target: .milliseconds(50), interval: .milliseconds(500)) : nil,
             seed: random.next()
         )
-        for _ in 0..<Int.random(in: 1...3, using: &random) {
-            let member = machine.addMember(Self.configuration(&random))
-            step { machine, now, actions in
-                machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
-            }
+        for _ in 0..<Int.random(in: 1...3, using: &random) { addMember(Self.configuration(&random)) }
+        for members in [[0], [0, 1], [2]] { filters.append(machine.addFilter(MemberSet(members))) }
+        let removed = filters[2]
+        step { machine, now, actions in machine.removeFilter(removed, now: now, &actions) }
+    }
+
+    private mutating func addMember(_ configuration: PoolConfiguration) {
+        let member = machine.addMember(configuration)
+        step { machine, now, actions in
+            machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
         }
     }
 
@@ -127,8 +152,8 @@ struct MachineWorld {
         let first = happening.first
         let second = happening.second
         switch happening.kind {
-        case .take: take(Self.demands[Int(first) % Self.demands.count], affinity: Int(second % 3))
-        case .wait: wait(Self.demands[Int(first) % Self.demands.count], for: .milliseconds(Int(second % 8000)))
+        case .take: take(demand(first), preferring: preference(second), affinity: Int(second % 3))
+        case .wait: wait(demand(first), preferring: preference(first / 4), for: .milliseconds(Int(second % 8000)))
         case .cancel:
             guard let id = pick(Array(waiting.keys).sorted { $0.ticket < $1.ticket }, first) else { return }
             step { machine, _, actions in machine.waiterCancelled(id, &actions) }
@@ -176,9 +201,27 @@ struct MachineWorld {
             connections[id] = nil
             step { machine, now, actions in machine.closed(id, now: now, &actions) }
         case .setServices:
-            let services = ServiceClass(rawValue: UInt8(second % 4))
+            let services = ServiceClass(rawValue: UInt8(second % 8))
             let member = Int(first) % machine.members.count
             step { machine, now, actions in machine.setServices(services, for: member, now: now, &actions) }
+        case .setFilter:
+            let filter = filters[Int(first % 2)]
+            let members = MemberSet((0..<5).filter { second & 1 << UInt64($0) != 0 })
+            step { machine, now, actions in machine.setFilter(filter, members, now: now, &actions) }
+        case .replaceFilter:
+            let index = Int(first % 2)
+            let filter = filters[index]
+            step { machine, now, actions in machine.removeFilter(filter, now: now, &actions) }
+            filters[index] = machine.addFilter(MemberSet((0..<5).filter { second & 1 << UInt64($0) != 0 }))
+            // Those that wait with the old one are served by nobody.
+            if machine.filters[filter] != nil { fail("a removed filter is there") }
+        case .addMember:
+            guard !machine.isClosing, machine.members.count < 6 else { return }
+            var random = SplitMix64(seed: second)
+            addMember(Self.configuration(&random))
+        case .removeMember:
+            let member = Int(first) % machine.members.count
+            step { machine, now, actions in machine.removeMember(member, now: now, &actions) }
         case .fence:
             let member = Int(first) % machine.members.count
             step { machine, now, actions in machine.fence(member, now: now, &actions) }
@@ -232,17 +275,29 @@ struct MachineWorld {
         return uses[id, default: 0] + 1 < machine.tables[member].slots[id.index].maximumUses
     }
 
-    private mutating func take(_ demand: Demand, affinity: Int) {
+    private mutating func take(_ demand: Demand, preferring preferred: Int?, affinity: Int) {
         var emptyHanded: Int?
-        guard let id = machine.takeIdle(demand, affinity: affinity, holder: 7, emptyHanded: &emptyHanded) else {
+        let preferredIdle = preferred.map { machine.serves($0, demand) && machine.members[$0].idle > 0 } ?? false
+        guard
+            let id = machine.takeIdle(
+                demand,
+                preferring: preferred,
+                affinity: affinity,
+                holder: 7,
+                emptyHanded: &emptyHanded
+            )
+        else {
+            if preferredIdle { fail("an idle connection of the preferred member was not taken") }
             return
         }
+        if preferredIdle, id.member != preferred { fail("an idle connection of another member was preferred") }
         lease(id, to: nil, demand)
         if let emptyHanded { step { machine, now, actions in machine.openAhead(emptyHanded, now: now, &actions) } }
     }
 
     private mutating func wait(
         _ demand: Demand,
+        preferring preferred: Int? = nil,
         for timeout: Duration,
         ticket: WaitQueue.Ticket? = nil,
         rejecting reject: Reject? = nil
@@ -258,6 +313,7 @@ struct MachineWorld {
         }) { machine, now, actions in
             entered = machine.enter(
                 demand,
+                preferring: preferred,
                 deadline: deadline,
                 ticket: ticket,
                 rejecting: reject,
@@ -292,7 +348,7 @@ struct MachineWorld {
             return
         }
         wait(
-            Self.demands[Int(second) % Self.demands.count],
+            demand(second),
             for: .milliseconds(Int(second % 4000)),
             ticket: waiter.ticket,
             rejecting: reject
@@ -426,6 +482,9 @@ struct MachineWorld {
                 machine.setServices(ServiceClass(rawValue: 3), for: member, now: now, &actions)
             }
         }
+        for filter in filters {
+            step { machine, now, actions in machine.setFilter(filter, MemberSet(0..<6), now: now, &actions) }
+        }
         finish(isPatient: true)
         advance(by: .seconds(20))
         finish(isPatient: false)
@@ -434,7 +493,7 @@ struct MachineWorld {
         for (index, member) in machine.members.enumerated() {
             if member.sockets != member.idle { fail("member \(index) has lost a place") }
             if member.sockets > member.softLimit { fail("member \(index) stays above its soft limit") }
-            if !machine.isClosing, member.isBelowMinimum, member.canOpen, member.upkeepAt == nil {
+            if !machine.isClosing, !member.isRemoved, member.isBelowMinimum, member.canOpen, member.upkeepAt == nil {
                 fail("member \(index) stays below its minimum")
             }
         }

@@ -90,6 +90,7 @@ struct Script {
 
     mutating func request(
         _ demand: Demand = Demand(wants: .all),
+        preferring preferred: Int? = nil,
         patience: Duration = .seconds(5),
         holder: UInt = 0,
         failsFast: Bool = false,
@@ -100,6 +101,7 @@ struct Script {
         let actions = step {
             entry = $0.enter(
                 demand,
+                preferring: preferred,
                 holder: holder,
                 deadline: $1 + patience,
                 failsFast: failsFast,
@@ -127,10 +129,11 @@ struct Script {
 
     mutating func take(
         _ demand: Demand = Demand(wants: .all),
+        preferring preferred: Int? = nil,
         affinity: Int = 0
     ) -> (slot: SlotID?, emptyHanded: Int?) {
         var emptyHanded: Int?
-        let slot = machine.takeIdle(demand, affinity: affinity, emptyHanded: &emptyHanded)
+        let slot = machine.takeIdle(demand, preferring: preferred, affinity: affinity, emptyHanded: &emptyHanded)
         return (slot, emptyHanded)
     }
 

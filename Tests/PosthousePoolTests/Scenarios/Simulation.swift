@@ -73,7 +73,7 @@ struct Simulation {
             waits.append(.zero)
             begin(caller, id)
         case .waiting(let id): callers[id] = (caller, now)
-        case .exhausted, .unavailable: break
+        case .exhausted, .unavailable, .removed: break
         }
         follow(actions)
     }
