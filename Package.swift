@@ -25,6 +25,8 @@ let package = Package(
         // For tasks that are to run on the connections' event loops.
         .library(name: "PosthouseReactor", targets: ["PosthouseReactor"]),
         .library(name: "PosthouseTestKit", targets: ["PosthouseTestKit"]),
+        // A target of its own: the test kit starts real servers and knows nothing of the cluster, this one starts none.
+        .library(name: "PosthouseSimulator", targets: ["PosthouseSimulator"]),
         .executable(name: "posthouse", targets: ["PosthouseCLI"]),
     ],
     dependencies: [
@@ -86,6 +88,11 @@ let package = Package(
             dependencies: ["CTestKit"],
             swiftSettings: settings
         ),
+        .target(
+            name: "PosthouseSimulator",
+            dependencies: ["PosthouseBase", "PosthousePool", "PosthouseCluster"],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "PosthouseCLI",
             dependencies: [
@@ -114,6 +121,18 @@ let package = Package(
         .testTarget(
             name: "PosthouseClusterTests",
             dependencies: ["PosthouseBase", "PosthouseCluster", "PosthousePool"],
+            swiftSettings: settings
+        ),
+        // Runs the simulator for as long as it is told to: `make simulate`, `make soak`.
+        .executableTarget(
+            name: "PosthouseSimulate",
+            dependencies: ["PosthouseSimulator"],
+            path: "Tests/PosthouseSimulate",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PosthouseSimulatorTests",
+            dependencies: ["PosthouseBase", "PosthouseCluster", "PosthousePool", "PosthouseSimulator"],
             swiftSettings: settings
         ),
         .testTarget(

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseCluster
+import Synchronization
+
+/// A session of this process with a simulated server.
+public final class SimulatedConnection: Sendable {
+    /// Its place among the sessions that are open.
+    let index: Int
+    let host: Int
+    let observer: any ConnectionObserver
+    private let broken = Atomic(false)
+
+    init(index: Int, host: Int, observer: any ConnectionObserver) {
+        self.index = index
+        self.host = host
+        self.observer = observer
+    }
+
+    /// Whether nothing more can be asked through it.
+    var isBroken: Bool { broken.load(ordering: .relaxed) }
+
+    func breakDown() { broken.store(true, ordering: .relaxed) }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseBase
+import PosthouseCluster
+import PosthousePool
+
+/// Clients that write ids of their own and read, all the time, and remember what they were told.
+struct Load: Sendable {
+    private struct Ledger {
+        var acknowledged: [UInt64] = []
+        var nextID: UInt64 = 1
+    }
+
+    /// How long it goes on after the last fault, and how long it is quiet after everything was healed.
+    private static let tail: Int64 = 500_000_000
+    private static let calm = Duration.seconds(6)
+    /// The most by which a request may outlive its deadline, beside the time that the process was away.
+    private static let tolerance = Duration.milliseconds(1)
+
+    private let scenario: Scenario
+    private let stage: Stage
+    private let end: Int64
+    private let ledger = Shared(Ledger())
+
+    init(_ scenario: Scenario, on stage: Stage) {
+        self.scenario = scenario
+        self.stage = stage
+        end = Int64(scenario.faults.last?.milliseconds ?? 3000) * 1_000_000 + Self.tail
+    }
+
+    private var world: SimulatedWorld { stage.world }
+    private var time: SimulatedTime { stage.time }
+
+    func run() async {
+        await forEachClient { index in
+            var draws = SplitMix64(seed: scenario.seed &+ UInt64(index) &* 0x9E37_79B9)
+            while time.elapsed < end {
+                await pause(&draws)
+                await step(&draws)
+            }
+        }
+        world.apply(.heal)
+        try? await time.sleep(until: time.now + Self.calm)
+        await forEachClient { _ in await expectService() }
+        inspect()
+    }
+
+    private func forEachClient(_ body: @escaping @Sendable (Int) async -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            for index in 0..<scenario.clients { group.addTask { await body(index) } }
+        }
+    }
+
+    /// A few clients are busy, many are not.
+    private func pause(_ draws: inout SplitMix64) async {
+        let longest = scenario.clients <= 100 ? 120 : 2000
+        let pause = Duration.microseconds(Int.random(in: 1000...longest * 1000, using: &draws))
+        try? await time.sleep(until: time.now + pause)
+    }
+
+    private func step(_ draws: inout SplitMix64) async {
+        let timeout = Duration.milliseconds(Int.random(in: 50...3000, using: &draws))
+        let patience = Duration.milliseconds(Int.random(in: 100...1500, using: &draws))
+        if Int.random(in: 0...3, using: &draws) > 0 {
+            await write(timeout: timeout, patience)
+        } else {
+            await read(fallback: Bool.random(using: &draws), timeout: timeout, patience)
+        }
+    }
+
+    private func write(timeout: Duration, _ patience: Duration) async {
+        let id = ledger.withLock { ledger in
+            defer { ledger.nextID += 1 }
+            return ledger.nextID
+        }
+        let began = time.now
+        do {
+            try await stage.cluster.write(timeout: timeout) { db in
+                check(began, timeout, "was served")
+                try await db.insert(id, deadline: time.now + patience)
+            }
+            ledger.withLock { $0.acknowledged.append(id) }
+        } catch {
+            judge(error, began, timeout)
+        }
+    }
+
+    private func read(fallback: Bool, timeout: Duration, _ patience: Duration) async {
+        let began = time.now
+        do {
+            try await stage.cluster.read(fallbackPrimary: fallback, timeout: timeout) { db in
+                check(began, timeout, "was served")
+                try await db.read(deadline: time.now + patience)
+            }
+        } catch {
+            judge(error, began, timeout)
+        }
+    }
+
+    private func judge(_ error: any Error, _ began: ContinuousClock.Instant, _ timeout: Duration) {
+        switch error {
+        case let error as ClusterError:
+            world.note(0xA00, "a request failed: \(error.code)")
+            check(began, timeout, "failed")
+            let expected: [ClusterError.Code] = [
+                .noPrimary, .noReplica, .noHostReachable, .acquireTimedOut, .connectFailed,
+            ]
+            if !expected.contains(error.code) { world.violate("a request failed with \(error)") }
+        case is SimulatedError, is PermitDenied: world.note(0xA01, "a statement failed: \(error)")
+        default: world.violate("a request failed with \(error)")
+        }
+    }
+
+    private func check(_ began: ContinuousClock.Instant, _ timeout: Duration, _ what: String) {
+        let late = began.duration(to: time.now) - timeout - time.stall(since: began)
+        if late > Self.tolerance { world.violate("a request \(what) \(late) after its deadline") }
+    }
+
+    /// All is well: everybody is served.
+    private func expectService() async {
+        let id = ledger.withLock { ledger in
+            defer { ledger.nextID += 1 }
+            return ledger.nextID
+        }
+        do {
+            try await stage.cluster.write { db in try await db.insert(id, deadline: time.now + .seconds(5)) }
+            ledger.withLock { $0.acknowledged.append(id) }
+            if scenario.hosts > 1 {
+                try await stage.cluster.read { db in try await db.read(deadline: time.now + .seconds(5)) }
+            }
+        } catch {
+            world.violate("all is well, and a request failed: \(error)")
+        }
+    }
+
+    private func inspect() {
+        let snapshot = stage.cluster.snapshot()
+        if snapshot.waiting > 0 { world.violate("\(snapshot.waiting) requests wait after all were served") }
+        if snapshot.replicas.count != scenario.hosts - 1 {
+            let states = snapshot.hosts.map { "\($0.host) \($0.role) \($0.state) \($0.reason ?? "")" }
+            world.violate("all is well, and not every host serves: \(states.joined(separator: "; "))")
+        }
+        var found: [UInt64: Int] = [:]
+        for id in world.ids { found[id, default: 0] += 1 }
+        if let id = found.filter({ $0.value > 1 }).keys.min() { world.violate("id \(id) was written twice") }
+        let acknowledged = ledger.withLock { $0.acknowledged }
+        guard scenario.isSynchronous else { return }
+        let lost = acknowledged.filter { found[$0] == nil }
+        if !lost.isEmpty { world.violate("\(lost.count) acknowledged ids are lost, id \(lost[0]) first") }
+    }
+}
+
+/// What several tasks change.
+private final class Shared<Value: Sendable>: Sendable {
+    private let value: Guarded<Value>
+
+    init(_ value: Value) {
+        self.value = Guarded(value)
+    }
+
+    func withLock<Result: Sendable>(_ body: (inout Value) -> Result) -> Result {
+        value.withLock { body(&$0) }
+    }
+}

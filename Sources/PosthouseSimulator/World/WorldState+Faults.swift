@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseCluster
+
+// What happens to the servers.
+
+extension WorldState {
+    mutating func apply(_ fault: Fault, _ world: SimulatedWorld) {
+        let targets = fault.targets.map(index)
+        guard targets.allSatisfy(hosts.indices.contains) else { return }
+        note(0x700, "fault: \(fault)")
+        touched = now
+        if let host = targets.first {
+            apply(fault, to: host, targets.last ?? host, world)
+        } else {
+            switch fault {
+            case .promote: promote(world)
+            case .lose(let percent): loss = percent
+            case .pause(let milliseconds):
+                time.pause(for: Int64(milliseconds) * 1_000_000)
+                touched = now
+            case .heal: heal(world)
+            default: return
+            }
+        }
+        shipEverywhere(world)
+    }
+
+    private func index(of target: Target) -> Int {
+        switch target {
+        case .host(let index): index
+        case .primary: primary
+        case .former: former
+        }
+    }
+
+    private mutating func apply(_ fault: Fault, to host: Int, _ other: Int, _ world: SimulatedWorld) {
+        switch fault {
+        case .crash: end(host, .stopped, world)
+        case .stop:
+            announceEnd(of: host)
+            end(host, .stopped, world)
+        case .vanish: end(host, .gone, world)
+        case .freeze: if hosts[host].runs { hosts[host].condition = .frozen }
+        case .thaw: thaw(host, world)
+        case .start(_, let milliseconds):
+            if [.stopped, .gone].contains(hosts[host].condition) { start(host, milliseconds, world) }
+        case .rejoin(_, let milliseconds): rejoin(host, milliseconds, world)
+        case .cut: isCut[host] = true
+        case .mend: mend(host, world)
+        case .part: if host != other { parted.insert(pair(host, other)) }
+        case .join: parted.remove(pair(host, other))
+        case .slow(_, let milliseconds): hosts[host].slowness = Int64(milliseconds) * 1_000_000
+        case .busy(_, let isBusy): hosts[host].isBusy = isBusy
+        case .lag(_, let milliseconds): hosts[host].lag = Int64(milliseconds) * 1_000_000
+        case .promote, .lose, .pause, .heal: return
+        }
+    }
+
+    // MARK: - Ends
+
+    /// The server's process ends. If its machine lives, it resets what was open.
+    private mutating func end(_ host: Int, _ condition: SimulatedHost.Condition, _ world: SimulatedWorld) {
+        guard hosts[host].condition != .stopped, hosts[host].condition != .gone else { return }
+        hosts[host].condition = condition
+        hosts[host].startNumber &+= 1
+        hosts[host].committing = []
+        hosts[host].shipment = nil
+        for index in exchanges.indices where exchanges[index].host == host {
+            switch exchanges[index].phase {
+            case .queued, .committing:
+                if exchanges[index].isOrphan {
+                    free(index)
+                } else if condition == .gone {
+                    exchanges[index].phase = .stuckOutbound
+                } else {
+                    answer(index, .failure(exchanges[index].session == nil ? .refused : .lost), world)
+                }
+            case .free, .outbound, .stuckOutbound, .inbound, .stuckInbound: break
+            }
+        }
+        guard condition == .stopped, !isCut[host] else { return }
+        for index in sessions.indices where sessions[index].connection != nil && sessions[index].host == host {
+            let delay = delay()
+            time.add(world, token: Self.token(.reset, index, sessions[index].use), at: now + delay)
+        }
+    }
+
+    /// The reset arrives.
+    mutating func resetDue(_ index: Int, _ use: UInt32) {
+        guard sessions[index].use == use, let connection = sessions[index].connection, !isCut[sessions[index].host] else {
+            return
+        }
+        connection.breakDown()
+        if let exchange = sessions[index].exchange {
+            finish(exchange, .failure(.lost))
+        } else {
+            notices.append(.idleInput(connection))
+        }
+    }
+
+    private mutating func announceEnd(of host: Int) {
+        guard hosts[host].runs, !isCut[host] else { return }
+        for session in sessions where session.host == host && session.incarnation == hosts[host].incarnation {
+            if let connection = session.connection { notices.append(.evidence(connection, .shutdownAnnounced)) }
+        }
+    }
+
+    // MARK: - Beginnings
+
+    private mutating func start(_ host: Int, _ milliseconds: Int, _ world: SimulatedWorld) {
+        hosts[host].condition = .starting
+        hosts[host].incarnation += 1
+        hosts[host].startNumber &+= 1
+        hosts[host].shipment = nil
+        if hosts[host].isInRecovery { hosts[host].upstream = primary == host ? nil : primary }
+        let at = now + Int64(milliseconds) * 1_000_000
+        time.add(world, token: Self.token(.other, 1000 + host, hosts[host].startNumber), at: at)
+        goOn(host, world) { if case .stuckOutbound = $0 { true } else { false } }
+    }
+
+    mutating func startDue(_ host: Int, _ number: UInt32, _ world: SimulatedWorld) {
+        guard hosts[host].startNumber == number, hosts[host].condition == .starting else { return }
+        hosts[host].condition = .running
+        touched = now
+        note(0x800 + UInt64(host), "\(host) runs")
+        shipEverywhere(world)
+    }
+
+    private mutating func thaw(_ host: Int, _ world: SimulatedWorld) {
+        guard hosts[host].condition == .frozen else { return }
+        hosts[host].condition = .running
+        goOn(host, world) { if case .queued = $0 { true } else { false } }
+    }
+
+    private mutating func mend(_ host: Int, _ world: SimulatedWorld) {
+        guard isCut[host] else { return }
+        isCut[host] = false
+        goOn(host, world) { phase in
+            switch phase {
+            case .stuckOutbound, .stuckInbound: true
+            case .free, .outbound, .queued, .committing, .inbound: false
+            }
+        }
+    }
+
+    /// What stood still is sent again; TCP does that within its own time.
+    private mutating func goOn(_ host: Int, _ world: SimulatedWorld, _ isConcerned: (Exchange.Phase) -> Bool) {
+        for index in exchanges.indices where exchanges[index].host == host && isConcerned(exchanges[index].phase) {
+            switch exchanges[index].phase {
+            case .stuckInbound(let answer): exchanges[index].phase = .inbound(answer)
+            default: exchanges[index].phase = .outbound
+            }
+            exchanges[index].step &+= 1
+            let token = Self.token(.step, index, exchanges[index].step)
+            time.add(world, token: token, at: now + draw(100_000...200_000_000))
+        }
+    }
+
+    // MARK: - The operator
+
+    /// Whether the host could be promoted and nothing that was acknowledged would be lost.
+    private func isCandidate(_ index: Int) -> Bool {
+        let host = hosts[index]
+        return host.isInRecovery && host.runs && host.timeline == history.highest
+            && (!isSynchronous || host.position >= acknowledged)
+    }
+
+    private mutating func promote(_ world: SimulatedWorld) {
+        let candidates = hosts.indices.filter(isCandidate)
+        guard let most = candidates.map({ hosts[$0].position }).max() else { return }
+        let best = candidates.filter { hosts[$0].position == most }
+        let chosen = best[Int(draw(0...Int64(best.count - 1)))]
+        let timeline = history.fork(off: hosts[chosen].timeline, at: hosts[chosen].position)
+        hosts[chosen].timeline = timeline
+        hosts[chosen].isInRecovery = false
+        hosts[chosen].upstream = nil
+        hosts[chosen].shipment = nil
+        acknowledged = hosts[chosen].position
+        (former, primary) = (primary, chosen)
+        tally.failovers += 1
+        for index in hosts.indices where hosts[index].isInRecovery { hosts[index].upstream = chosen }
+        note(0x900 + UInt64(chosen), "\(chosen) is promoted to timeline \(timeline)")
+    }
+
+    private mutating func rejoin(_ host: Int, _ milliseconds: Int, _ world: SimulatedWorld) {
+        guard host != primary else { return }
+        announceEnd(of: host)
+        end(host, .stopped, world)
+        let common = history.common(hosts[host].timeline, hosts[host].position, with: hosts[primary].timeline)
+        (hosts[host].timeline, hosts[host].position) = common
+        hosts[host].isInRecovery = true
+        start(host, milliseconds, world)
+    }
+
+    private mutating func heal(_ world: SimulatedWorld) {
+        loss = 0
+        parted = []
+        for host in hosts.indices {
+            mend(host, world)
+            thaw(host, world)
+            hosts[host].slowness = 0
+            hosts[host].lag = 0
+            hosts[host].isBusy = false
+        }
+        if [.stopped, .gone].contains(hosts[primary].condition) { start(primary, 100, world) }
+        for host in hosts.indices where host != primary {
+            let state = hosts[host]
+            let common = history.common(state.timeline, state.position, with: hosts[primary].timeline)
+            let fits = state.isInRecovery && common == (state.timeline, state.position)
+            if !fits || [.stopped, .gone].contains(state.condition) { rejoin(host, 100, world) }
+        }
+    }
+}
