@@ -248,7 +248,8 @@ struct TopologyWalk {
     private mutating func add() {
         if let host = hosts.indices.filter({ hosts[$0].isRemoved }).randomElement(using: &random) {
             hosts[host] = Host(server: hosts[host].server)
-            return handle(.added(host: host, label: label(host)))
+            handle(.added(host: host, label: label(host)))
+            return
         }
         servers.append(Server(isInRecovery: true, run: Int64(servers.count) * 1000))
         hosts.append(Host(server: servers.count - 1))
