@@ -12,6 +12,8 @@ final class FakeServer: Sendable {
         case refusing
         case starting
         case silent
+        /// Silent, and checks overrun their deadline.
+        case stuck
     }
 
     struct State: Sendable {
@@ -122,6 +124,7 @@ struct FakeDriver: ClusterDriver {
         case .refusing: throw FakeError(kind: .refused, description: "connection refused")
         case .starting: throw FakeError(kind: .starting, description: "57P03 the database system is starting up")
         case .silent: try await hang(until: deadline)
+        case .stuck: try await hang(while: server)
         case .up: break
         }
         let report = server.state.withLock { state in
@@ -135,6 +138,7 @@ struct FakeDriver: ClusterDriver {
     func probe(_ connection: FakeConnection, deadline: ContinuousClock.Instant) async throws -> HostReport {
         let (condition, now) = connection.server.state.withLock { ($0.condition, $0.report) }
         if condition == .silent { try await hang(until: deadline) }
+        if condition == .stuck { try await hang(while: connection.server) }
         guard condition == .up, !connection.isClosed else {
             throw FakeError(kind: .lost, description: "server closed the connection")
         }
@@ -146,6 +150,11 @@ struct FakeDriver: ClusterDriver {
     private func hang(until deadline: ContinuousClock.Instant) async throws {
         try await Task.sleep(until: deadline, clock: .continuous)
         throw FakeError(kind: .timedOut, description: "no answer")
+    }
+
+    private func hang(while server: FakeServer) async throws {
+        while server.state.withLock({ $0.condition == .stuck }) { try await Task.sleep(for: .milliseconds(5)) }
+        throw FakeError(kind: .local, description: "let go")
     }
 
     func session(on connection: FakeConnection, permit: LeasePermit) -> FakeSession {

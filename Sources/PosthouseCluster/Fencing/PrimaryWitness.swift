@@ -7,7 +7,8 @@ public protocol PrimaryWitness: Sendable {
     /// Called on no lock and never twice at a time. Whoever overruns the deadline is cancelled and counts as silent.
     ///
     /// - Parameter deadline: When the answer has to be there.
-    /// - Returns: The host as the cluster names it, "host:port"; `nil` if the witness knows of no primary now.
+    /// - Returns: The host as the cluster or the server itself names it, "host:port"; `nil` if the witness knows of no
+    ///   primary now.
     /// - Throws: Anything: it counts as no answer.
     func primary(deadline: ContinuousClock.Instant) async throws -> String?
 }

@@ -78,7 +78,7 @@ extension TopologyMachine {
     mutating func hear(_ question: Int, named label: String?, now: ContinuousClock.Instant) {
         guard dispute.question == .asked(question) else { return }
         dispute.question = .again(now + Dispute.pause)
-        guard needsWitness, let label, let host = members.first(where: { hosts[$0].label == label }) else { return }
+        guard needsWitness, let label, let host = members.first(where: { answers(to: label, $0) }) else { return }
         if decide(for: host) { dispute.question = .none }
     }
 

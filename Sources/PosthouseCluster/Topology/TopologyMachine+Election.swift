@@ -30,21 +30,29 @@ extension TopologyMachine {
         dispute.isAmbiguous = false
         var candidates = verdicts.indices.filter { verdicts[$0].serves.contains(.primary) }
         if isOff(.drainedIncumbents) { candidates.removeAll { hosts[$0].isDrained } }
-        for (index, name) in aliases(among: candidates) where !isOff(.aliases) {
-            candidates.removeAll { $0 == index }
+        let aliases = isOff(.aliases) ? [] : aliases(among: candidates)
+        candidates.removeAll { candidate in aliases.contains { $0.index == candidate } }
+        let winner = dispute.isOpen ? nil : choose(among: candidates, &verdicts)
+        if dispute.isOpen { refuse(candidates, &verdicts) }
+        for (index, name) in aliases {
+            // A name of the primary is as good as the other one, and a name of a loser as bad.
+            guard name == winner else {
+                verdicts[index] = verdicts[name]
+                continue
+            }
             let reason = "the same server as \(hosts[name].label)"
             verdicts[index] = Verdict(state: verdicts[index].state, role: .primary, reason: reason, isAlias: true)
         }
-        if dispute.isOpen {
-            refuse(candidates, &verdicts)
-            return nil
-        }
+        return winner
+    }
+
+    private mutating func choose(among candidates: [Int], _ verdicts: inout [Verdict]) -> Int? {
         guard candidates.count > 1, !isOff(.equals) else { return candidates.first }
         let winner = winner(among: candidates)
         dispute.isAmbiguous = winner == nil
-        candidates.removeAll { $0 == winner }
-        for loser in candidates {
-            let rival = winner ?? candidates.first { $0 != loser } ?? loser
+        let losers = candidates.filter { $0 != winner }
+        for loser in losers {
+            let rival = winner ?? losers.first { $0 != loser } ?? loser
             let reason =
                 winner == nil
                 ? "ambiguous: \(hosts[rival].label) claims to be the primary on the same timeline"
@@ -95,7 +103,8 @@ extension TopologyMachine {
         return choice
     }
 
-    private func answers(to address: String, _ host: Int) -> Bool {
+    /// Whether the host is known by this address: to us, or to itself.
+    func answers(to address: String, _ host: Int) -> Bool {
         hosts[host].label == address || hosts[host].report?.address == address
     }
 

@@ -28,8 +28,7 @@ extension TopologyMachine {
             highestTimelines[best] = [highestTimelines[best], highestTimelines[nil]].compactMap { $0 }.max()
         }
         systemIdentifier = best
-        identityIsFixed =
-            (counts[best] ?? 0) * 2 > members.count || (primary != nil && members.allSatisfy { hosts[$0].isHeard })
+        identityIsFixed = (counts[best] ?? 0) * 2 > members.count
     }
 
     /// The operator knows better: the former identity is a stranger's. Of the new one only what answers now counts, so that a

@@ -34,7 +34,7 @@ extension TopologyMachine {
             : verdicts.indices.sorted { rank(verdicts[$0]) < rank(verdicts[$1]) }
         for index in order { apply(verdicts[index], to: index, now: now, into: &actions) }
         announce(elected.flatMap { hosts[$0].serves.contains(.primary) ? $0 : nil }, now: now, into: &actions)
-        if elected != nil, !identityIsFixed { settleIdentity() }
+        if elected != nil, systemIdentifier != nil, members.allSatisfy({ hosts[$0].isHeard }) { identityIsFixed = true }
         askWitnessIfNeeded(now: now, into: &actions)
 
         let hunts = primary.map { hosts[$0].isSuspected } ?? true
@@ -52,9 +52,9 @@ extension TopologyMachine {
     private func mustFence(_ index: Int, _ verdict: Verdict, _ elected: Int?) -> Bool {
         if verdict.state == .quarantined { return true }
         // Also a host that is frozen, down or starting: what its connections send now may run when it is back.
-        guard let report = hosts[index].report, !report.isInRecovery, verdict.serves.isEmpty, !verdict.isAlias else {
-            return false
-        }
+        guard let report = hosts[index].report, verdict.serves.isEmpty, !verdict.isAlias else { return false }
+        if !isOurs(report) || hosts[index].isDisowned && !isOff(.decisions) { return true }
+        if report.isInRecovery { return false }
         return isStale(report) || (elected != nil && elected != index && !isOff(.replacedPrimaries))
     }
 

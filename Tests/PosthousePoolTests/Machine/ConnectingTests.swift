@@ -11,6 +11,28 @@ import Testing
         #expect(try pool.leased(100).count == 100, "the ramp doubles with each of them")
     }
 
+    @Test func aHostThatComesBackIsConnectedToByFewAtFirst() throws {
+        var pool = Script.lone(maximum: 100)
+        for slot in try pool.idle(3) {
+            pool.step { $0.setServices([], for: 0, now: $1, &$2) }
+            pool.step { $0.expire(0, now: $1, &$2) }
+            pool.closed(slot)
+        }
+        for _ in 0..<1000 { _ = pool.request(patience: .seconds(60)) }
+        let first = pool.step { $0.setServices(.all, for: 0, now: $1, &$2) }.connects
+        #expect(first.count == 2)
+        let second = pool.connected(first[0]).connects
+        #expect(second.count == 3, "it goes on as if it had never been away: four at once, then eight")
+        #expect(pool.connected(first[1]).connects.count == 5)
+    }
+
+    @Test func aHostThatIsNewIsConnectedToByAllWhoWait() throws {
+        var pool = Script(.failRequester)
+        let member = pool.add(maximum: 100, serves: [])
+        for _ in 0..<1000 { _ = pool.request(patience: .seconds(60)) }
+        #expect(pool.step { $0.setServices(.all, for: member, now: $1, &$2) }.connects.count == 10)
+    }
+
     @Test func aDeadLastConnectionIsReplacedForTheRequestThatWaits() throws {
         var pool = Script.lone(maximum: 1)
         let slot = try pool.leased(1)[0]

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PosthouseBase
+import PosthousePool
+import Testing
+
+@testable import PosthouseCluster
+
+/// Answers as it is told.
+private final class FakeWitness: PrimaryWitness {
+    enum Answer: Sendable {
+        case host(String?)
+        case error
+        /// Ignores the deadline, and its cancellation.
+        case never
+    }
+
+    struct State: Sendable {
+        var answer: Answer
+        var questions = 0
+        var silent: [CheckedContinuation<Void, Never>] = []
+    }
+
+    let state: Guarded<State>
+
+    init(_ answer: Answer) {
+        state = Guarded(State(answer: answer))
+    }
+
+    var questions: Int { state.withLock { $0.questions } }
+
+    func change(_ answer: Answer) {
+        state.withLock { $0.answer = answer }
+    }
+
+    /// Lets the calls end that never answered.
+    func wake() {
+        let silent = state.withLock { state in
+            defer { state.silent = [] }
+            return state.silent
+        }
+        for call in silent { call.resume() }
+    }
+
+    func primary(deadline: ContinuousClock.Instant) async throws -> String? {
+        let answer = state.withLock { state in
+            state.questions += 1
+            return state.answer
+        }
+        switch answer {
+        case .host(let host): return host
+        case .error: throw FakeError(kind: .refused, description: "the witness is away")
+        case .never:
+            await withCheckedContinuation { call in state.withLock { $0.silent.append(call) } }
+            return "db0:5432"
+        }
+    }
+}
+
+/// Fencing policies, adoption and the age of evidence, over servers in memory.
+@Suite(.timeLimit(.minutes(2))) struct ClusterFencingTests {
+    private let servers = (0..<3).map { index in
+        FakeServer(
+            HostReport(
+                isInRecovery: index != 0,
+                systemIdentifier: 7,
+                timeline: 1,
+                incarnation: Int64(index) * 100
+            )
+        )
+    }
+
+    private func cluster(_ fencing: FencingPolicy) async throws -> Cluster<FakeDriver> {
+        let cluster = try Cluster(
+            endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
+            driver: FakeDriver(servers: servers),
+            configuration: ClusterConfiguration(
+                acquireTimeout: .seconds(30),
+                refreshDelay: .milliseconds(20),
+                refreshTimeout: .milliseconds(100),
+                fencing: fencing
+            ),
+            clock: RealTime()
+        )
+        try await cluster.ready()
+        return cluster
+    }
+
+    @Test func byDefaultTheHighestTimelineIsFollowedThoughTheOldPrimaryAnswers() async throws {
+        let cluster = try await cluster(.follow)
+        servers[1].promote(to: 2)
+        #expect(await eventually { cluster.snapshot().primary == "db1:5432" })
+        #expect(await eventually { cluster.snapshot().hosts[0].state == .quarantined })
+        await cluster.close()
+    }
+
+    @Test func refusedWritesWaitUntilTheOperatorDecides() async throws {
+        let cluster = try await cluster(.refuse)
+        servers[1].promote(to: 2)
+        #expect(await eventually { cluster.snapshot().primary == nil })
+        let write = Task { try await cluster.write { try $0.execute("write") } }
+        #expect(await eventually { cluster.snapshot().waiting == 1 })
+        try cluster.adoptPrimary(FakeDriver.Endpoint(index: 1))
+        try await write.value
+        #expect(servers[1].statements == ["write"])
+        #expect(servers[0].statements.isEmpty)
+        await cluster.close()
+    }
+
+    @Test func theWitnessDecides() async throws {
+        let witness = FakeWitness(.host("db0:5432"))
+        let cluster = try await cluster(.witness(witness))
+        servers[1].promote(to: 2)
+        #expect(await eventually { witness.questions > 0 && cluster.snapshot().primary == "db0:5432" })
+        try await cluster.write { try $0.execute("write") }
+        #expect(servers[0].statements == ["write"])
+        #expect(cluster.snapshot().hosts[1].state == .quarantined)
+        await cluster.close()
+    }
+
+    @Test(arguments: [0, 1, 2])
+    func aWitnessThatDoesNotAnswerIsAskedAgain(silence: Int) async throws {
+        let witness = FakeWitness([.never, .error, .host(nil)][silence])
+        let cluster = try await cluster(.witness(witness))
+        servers[1].promote(to: 2)
+        #expect(await eventually { witness.questions == 1 && cluster.snapshot().primary == nil })
+        witness.change(.host("db1:5432"))
+        #expect(await eventually { cluster.snapshot().primary == "db1:5432" })
+        #expect(witness.questions == 2)
+        witness.wake()
+        try await cluster.write { try $0.execute("write") }
+        #expect(servers[1].statements == ["write"], "what came too late decides nothing")
+        await cluster.close()
+    }
+
+    @Test func aClusterClosesWhileItsWitnessIsSilent() async throws {
+        let witness = FakeWitness(.never)
+        let cluster = try await cluster(.witness(witness))
+        servers[1].promote(to: 2)
+        #expect(await eventually { witness.questions == 1 })
+        await cluster.close()
+        witness.wake()
+    }
+
+    @Test func anUpgradedClusterIsUsedOnceItsIdentityIsAdopted() async throws {
+        let cluster = try await cluster(.follow)
+        for (index, server) in servers.enumerated() {
+            server.change { state in
+                state.report = HostReport(
+                    isInRecovery: index != 0,
+                    systemIdentifier: 8,
+                    timeline: 1,
+                    incarnation: Int64(index) * 100 + 50
+                )
+            }
+        }
+        #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.state == .quarantined } })
+        try cluster.adopt(systemIdentifier: 8)
+        try await cluster.ready()
+        try await cluster.write { try $0.execute("write") }
+        #expect(servers[0].statements == ["write"])
+        #expect(cluster.snapshot().systemIdentifier == 8)
+        await cluster.close()
+    }
+
+    /// A driver that overruns its deadlines leaves a monitor without an answer and without a proof.
+    @Test func aHostWhoseMonitorIsStuckServesNothingOnOldEvidence() async throws {
+        let cluster = try await cluster(.follow)
+        servers[0].change { $0.condition = .stuck }
+        #expect(await eventually { cluster.snapshot().hosts[0].state == .unknown })
+        #expect(cluster.snapshot().primary == nil)
+        #expect(cluster.snapshot().hosts[0].reason?.contains("older than") == true)
+        servers[0].change { $0.condition = .up }
+        #expect(await eventually { cluster.snapshot().primary == "db0:5432" })
+        await cluster.close()
+    }
+
+    /// Nobody is lost for it, and what is watched goes on being watched.
+    @Test func aCalmClusterKeepsItsEvidenceFresh() async throws {
+        let cluster = try await cluster(.follow)
+        let events = cluster.events
+        let life = cluster.core.configuration.evidenceLife
+        let begin = ContinuousClock.now
+        #expect(
+            await eventually {
+                cluster.snapshot().hosts.allSatisfy { ($0.answeredAt ?? begin) > begin + life + .milliseconds(200) }
+            }
+        )
+        await cluster.close()
+        for await event in events {
+            if case .stateChanged = event.kind { Issue.record("\(event)") }
+        }
+    }
+}
