@@ -109,23 +109,22 @@ private final class RawServer: Sendable {
     }
 
     init(answersNothing: Bool, _ next: @escaping @Sendable (Int) -> String? = { _ in nil }) throws {
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let port = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic -> UInt16? in
-                guard bind(listener, generic, length) == 0, listen(listener, 8) == 0,
-                    getsockname(listener, generic, &length) == 0
-                else { return nil }
-                return pointer.pointee.sin_port.bigEndian
+        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                bind(listener, generic, length) == 0 && listen(listener, 8) == 0
+                    && getsockname(listener, generic, &length) == 0
             }
         }
-        guard let port else { throw Failed() }
-        self.port = Int(port)
+        guard isListening else { throw Failed() }
+        self.listener = listener
+        self.port = Int(address.sin_port.bigEndian)
         var thread = pthread_t()
-        let work = Work { [listener] in
+        let work = Work {
             while true {
                 let client = accept(listener, nil, nil)
                 guard client >= 0 else { return }
