@@ -2,6 +2,7 @@
 
 import PosthouseBase
 import PosthouseCluster
+import PosthousePool
 
 /// A clock that stands still until the test moves it.
 final class ManualClock: ClusterClock {

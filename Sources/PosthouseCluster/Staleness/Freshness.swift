@@ -8,7 +8,7 @@ import PosthousePool
 /// Each rule that is in use has a filter of the pool group, so that a read that waits for a fresh replica is served by the
 /// first that becomes one. Told of reports by one task at a time (``ClusterCore``), asked by all.
 final class Freshness<Connection: Sendable>: Sendable {
-    private struct State {
+    fileprivate struct State {
         var meter = LagMeter()
         var lags: [Int: ReplicaLag] = [:]
         var rules = ReadRules()

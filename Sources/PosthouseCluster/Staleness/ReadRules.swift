@@ -31,13 +31,13 @@ struct ReadRules: Sendable {
         var lag: ReplicaLag?
     }
 
-    private enum Freshness: Sendable {
+    fileprivate enum Freshness: Sendable {
         case fresh
         case doubtful(since: ContinuousClock.Instant)
         case stale
     }
 
-    private struct Entry: Sendable {
+    fileprivate struct Entry: Sendable {
         var rule: ReadRule
         var freshness: [Freshness?] = []
         var hosts: Set<Int> = []

@@ -70,9 +70,10 @@ struct TopologyWalk {
         servers = (0..<count).map { Server(isInRecovery: $0 != 0, run: Int64($0) * 1000) }
         if count > 2 && Bool.random(using: &random) { servers[count - 1].system = 666 }
         hosts = (0..<count).map { Host(server: $0) }
-        if count > 2 && random.oneIn(3) { hosts[1].server = 0 }
         let settings = TopologyMachine.Settings(fencing: fencing, guards: guards)
         life = settings.evidenceLife
+        let isShared = random.oneIn(3)
+        if count > 2 && isShared { hosts[1].server = 0 }
         machine = TopologyMachine(labels: (0..<count).map { "db\($0):5432" }, settings: settings)
     }
 

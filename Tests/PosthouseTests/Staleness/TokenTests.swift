@@ -57,7 +57,8 @@ extension RealServers {
                 try await servers.replicas[0].query("SELECT pg_wal_replay_pause()")
                 let token = try await Self.insert(1, into: cluster)
                 let host = try await cluster.read(after: token, maximumWait: .milliseconds(20)) { db in
-                    #expect(try await Self.count(1, in: db) == 1)
+                    let count = try await Self.count(1, in: db)
+                    #expect(count == 1)
                     return db.host
                 }
                 #expect(host == servers.primary.address)
@@ -68,7 +69,8 @@ extension RealServers {
                 #expect(error?.code == .tokenNotReached)
                 // One that goes on meanwhile is waited for.
                 async let late = cluster.read(after: token, maximumWait: .seconds(20), fallbackPrimary: false) { db in
-                    #expect(try await Self.count(1, in: db) == 1)
+                    let count = try await Self.count(1, in: db)
+                    #expect(count == 1)
                     return db.host
                 }
                 try await servers.replicas[0].query("SELECT pg_wal_replay_resume()")
