@@ -119,7 +119,19 @@ extension Cluster {
         var request = request
         request.fallback = .primary
         request.filter = use.filter
-        return try await grant(request)
+        do throws(ClusterError) {
+            return try await grant(request)
+        } catch {
+            guard error.code == .acquireTimedOut, core.freshness.hosts(of: use.number).isEmpty else { throw error }
+            let lags = core.snapshot().hosts.compactMap { host in
+                host.role == .replica ? "\(host.host): \(host.lag.map { "\($0)" } ?? "not known")" : nil
+            }
+            throw failure(
+                .noReplica,
+                "no replica kept the limit of \(rule.limit) before the deadline; lags: \(lags.joined(separator: ", "))",
+                pool: error.pool
+            )
+        }
     }
 
     /// Whoever brings a token of a timeline that is not known here has seen a failover before us. That alone is no proof: a

@@ -84,6 +84,9 @@ final class Freshness<Connection: Sendable>: Sendable {
         return (use.number, filter, use.hosts)
     }
 
+    /// The hosts that may serve under a rule that is in use.
+    func hosts(of number: Int) -> Set<Int> { state.withLock { $0.rules.hosts(of: number) } }
+
     func endUse(_ number: Int) {
         state.withLock { $0.rules.endUse(number) }
     }

@@ -76,6 +76,8 @@ struct ReadRules: Sendable {
         return (number, entry.hosts, gone)
     }
 
+    func hosts(of number: Int) -> Set<Int> { entries[number]?.hosts ?? [] }
+
     /// A request under the rule is over.
     mutating func endUse(_ number: Int) {
         guard let users = entries[number]?.users else { return }

@@ -79,3 +79,16 @@ public struct StalenessPolicy: Sendable, Hashable {
         self.usesStaleReplicas = usesStaleReplicas
     }
 }
+
+extension ReplicaLag: CustomStringConvertible {
+    /// "4096 bytes, 0.5 seconds".
+    public var description: String { "\(bytes) bytes, \(time)" }
+}
+
+extension LagLimit: CustomStringConvertible {
+    /// What there is of it, as of a ``ReplicaLag``.
+    public var description: String {
+        let parts = [bytes.map { "\($0) bytes" }, time.map { "\($0)" }].compactMap { $0 }
+        return parts.isEmpty ? "nothing but a known lag" : parts.joined(separator: " and ")
+    }
+}
