@@ -27,7 +27,7 @@ extension TopologyMachine {
                 beginRun(of: host, after: before, now: now, into: &actions)
             }
         }
-        if let outage = hosts[host].outage, outage != .busy { hosts[host].holdDown.cameBack(at: now) }
+        if hosts[host].outage != nil, !hosts[host].isAnswering { hosts[host].holdDown.cameBack(at: now) }
         hosts[host].report = report
         hosts[host].reportedAt = now
         hosts[host].vouchedAt = max(hosts[host].vouchedAt ?? asked, asked)

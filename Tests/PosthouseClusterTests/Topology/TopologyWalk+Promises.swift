@@ -90,6 +90,7 @@ extension TopologyWalk {
         case .preferred, .testified, .adopted: isDecision = true
         default: isDecision = false
         }
+        if isDecision { highest = [:] }
         if let system = machine.systemIdentifier, let timeline = machine.highestTimeline {
             if !isDecision { expect(timeline >= highest[system] ?? 0, "the timeline went back") }
             highest[system] = timeline

@@ -64,17 +64,17 @@ struct TopologyWalk {
     var violation: String?
 
     init(seed: UInt64, guards: TopologyMachine.Guards = .all) {
+        let labels = { (count: Int) in (0..<count).map { "db\($0):5432" } }
         random = SeededGenerator(seed: seed)
         fencing = [.follow, .witness, .refuse][Int(seed % 3)]
         let count = Int.random(in: 1...5, using: &random)
         servers = (0..<count).map { Server(isInRecovery: $0 != 0, run: Int64($0) * 1000) }
         if count > 2 && Bool.random(using: &random) { servers[count - 1].system = 666 }
         hosts = (0..<count).map { Host(server: $0) }
+        if count > 2 && random.oneIn(3) { hosts[1].server = 0 }
         let settings = TopologyMachine.Settings(fencing: fencing, guards: guards)
         life = settings.evidenceLife
-        let isShared = random.oneIn(3)
-        if count > 2 && isShared { hosts[1].server = 0 }
-        machine = TopologyMachine(labels: (0..<count).map { "db\($0):5432" }, settings: settings)
+        machine = TopologyMachine(labels: labels(count), settings: settings)
     }
 
     /// - Returns: The first promise that was broken, and when.
@@ -115,8 +115,8 @@ struct TopologyWalk {
         case 8: answerLate(host)
         case 9: flap(host)
         case 10 where random.oneIn(20):
-            handle(.graceEnded)
             mayHavePrimary = true
+            handle(.graceEnded)
         case 11 where random.oneIn(10):
             // The address leads elsewhere for a moment.
             if machine.hosts[host].outage != nil {
@@ -239,9 +239,9 @@ struct TopologyWalk {
         case 5: handle(.preferred(host: host))
         case 6 where random.oneIn(4):
             let system: UInt64 = random.oneIn(3) ? 666 : 7
+            fixedIdentity = nil
             handle(.adopted(systemIdentifier: system))
             expect(machine.systemIdentifier == system, "the adopted identity is not the cluster's")
-            fixedIdentity = nil
         default: break
         }
     }
