@@ -8,7 +8,8 @@ extension Cluster where Driver == LibPQDriver {
 
     /// Runs one statement on a replica and returns its rows; a replica that is lost meanwhile is replaced by another one.
     ///
-    /// The statement may be run more than once: use it to read.
+    /// The statement may be run more than once: use it to read. By default it has 30 s, all told: give a report that takes
+    /// longer a longer ``RetryLimits/timeout``.
     ///
     /// - Parameters:
     ///   - sql: One statement; its interpolated values are sent as parameters.
@@ -118,7 +119,8 @@ extension Cluster where Driver == LibPQDriver {
     /// row of the transaction for example. Nor one in which `body` has committed something by a COMMIT of its own. The COMMIT
     /// is never cancelled.
     ///
-    /// What `body` does outside the transaction it does again at each run: send no mail from it.
+    /// What `body` does outside the transaction it does again at each run: send no mail from it. An error of its own that
+    /// hides a ``DatabaseError`` is not recognised as a reason to run it again.
     ///
     /// - Parameters:
     ///   - limits: How often and how long it is tried. Default: 16 times within 30 s.

@@ -40,7 +40,7 @@ struct RetryRule {
         _ body: (DatabaseSession) async throws -> Value
     ) async -> Attempt<Value> {
         var session = session
-        session.deadline = end
+        if let end { session.deadline = session.deadline.map { min($0, end) } ?? end }
         let effects = session.effects
         do {
             return .succeeded(try await body(session))
@@ -77,14 +77,15 @@ struct RetryRule {
         if error.isTransactionConflict || error.isLossOfServer { return true }
         guard error.sqlState == .readOnlySQLTransaction, error.outcome == .failed else { return false }
         guard !isRead, !refusesWrites else { return false }
-        // A transaction that began on a standby refuses writes to its end, though the server is promoted meanwhile.
-        if wasStandby || session.inHotStandby == true { return true }
-        return await Self.serverRefusesWrites(session)
+        guard session.transactionStatus == .idle else { return session.inHotStandby == true }
+        if await Self.serverRefusesWrites(session) { return true }
+        // A transaction that began on a standby refuses writes to its end, though the server is promoted meanwhile. One that
+        // still says it is a standby speaks through a pooler, which does not hear of the promotion.
+        return wasStandby && session.inHotStandby == false
     }
 
     /// Whether it is the server that takes no writes, or a `BEGIN READ ONLY` of the work's own, which does not go away.
     private static func serverRefusesWrites(_ session: DatabaseSession) async -> Bool {
-        guard session.transactionStatus == .idle else { return false }
         do throws(DatabaseError) {
             return try await session.queryValue(
                 """

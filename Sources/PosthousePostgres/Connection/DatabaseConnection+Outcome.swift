@@ -90,11 +90,10 @@ extension DatabaseConnection {
 // MARK: - What lasts
 
 extension DatabaseConnection {
-    /// After a good answer, and what it says of the server's role: whether what ran may outlast the session.
+    /// After a good answer: whether what ran may outlast the session. On what says that it is a standby too: behind a pooler
+    /// it goes on saying so after a promotion.
     @inline(__always)
     func noteEffects(of exchange: Exchange, _ purpose: Purpose) {
-        // Nobody writes on a standby.
-        guard standby.load(ordering: .relaxed) != .on else { return }
         let lasts: Bool
         if let result = exchange.result {
             let commits = result.columnCount == 0 && result.isCommit
@@ -117,8 +116,7 @@ extension DatabaseConnection {
         return results.count > 1 && results.contains(where: \.isRollback)
     }
 
-    /// What failed without a word on how it ended may last. Even on a standby: it may have been promoted since it last said
-    /// that it is one.
+    /// What failed without a word on how it ended may last.
     func noteEffects(of error: DatabaseError) {
         if error.outcome == .mayHaveRun || error.outcome == .commitOutcomeUnknown { countEffect() }
     }

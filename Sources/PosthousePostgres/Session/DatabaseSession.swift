@@ -71,7 +71,7 @@ public struct DatabaseSession: Sendable {
     public var transactionStatus: TransactionStatus { connection.transactionStatus }
 
     /// How many exchanges of the session may have left something behind that lasts. The same number before and after a piece
-    /// of work means that it left nothing: it ran in transactions that were not committed, on a standby, or not at all.
+    /// of work means that it left nothing: it ran in transactions that were not committed, or not at all.
     package var effects: UInt64 { connection.effects.load(ordering: .relaxed) }
 
     /// The server's last `in_hot_standby` report; nil if the server does not report it (before PostgreSQL 14).

@@ -105,6 +105,31 @@ extension RealServers {
             }
         }
 
+        /// The pooler goes on saying that the server is a standby.
+        @Test func aPromotionThatAPoolerKeepsToItselfHasNothingRunForEver() async throws {
+            try await LocalCluster.withCluster(.init(replicas: 1, setUp: ["CREATE TABLE t (i int)"])) { servers in
+                let heir = servers.replicas[0]
+                try await heir.waitUntilCaughtUp(with: servers.primary)
+                let bouncer = try await LocalPgBouncer.start(in: servers, to: heir, mode: .session)
+                let pool = try DatabasePool(bouncer.dsn(), configuration: PoolConfiguration(maximumSize: 1))
+                _ = try await pool.query("SELECT 1")
+                try await heir.promote()
+                let inserted = try await pool.withTransaction { try await $0.execute("INSERT INTO t VALUES (1)") }
+                #expect(inserted == 1)
+                let runs = Runs()
+                let error = await #expect(throws: DatabaseError.self) {
+                    try await pool.withTransaction { tx in
+                        runs.next()
+                        try await tx.execute("SET TRANSACTION READ ONLY")
+                        try await tx.execute("INSERT INTO t VALUES (2)")
+                    }
+                }
+                #expect(error?.sqlState == .readOnlySQLTransaction && runs.count == 1)
+                await pool.close()
+                try await bouncer.kill()
+            }
+        }
+
         @Test func aPoolsTransactionOutlastsARestart() async throws {
             try await LocalCluster.withCluster(.init(setUp: ["CREATE TABLE t (i int)"])) { servers in
                 let pool = try DatabasePool(servers.primary.dsn())
