@@ -33,6 +33,9 @@ void testkit_return_user(uid_t user);
 void testkit_default_signals(void);
 void testkit_close_from(int first);
 
+// Becomes the program. Returns only on failure, with the errno. Descriptor 3 is the caller's.
+int testkit_exec(const testkit_program *program);
+
 // Like testkit_processes, in the calling process and with its rights. Async-signal-safe.
 int testkit_scan(
     const char *folder, enum testkit_action action, int milliseconds, pid_t *processes, int capacity);

@@ -47,8 +47,7 @@ void testkit_close_from(int first) {
     for (int descriptor = first; descriptor < limit; descriptor++) close(descriptor);
 }
 
-// Returns only on failure, with the errno. Descriptor 3 is the caller's and closes on exec.
-static int exec_program(const testkit_program *program) {
+int testkit_exec(const testkit_program *program) {
     testkit_default_signals();
     setsid();
     umask(077);
@@ -83,7 +82,7 @@ pid_t testkit_spawn(const testkit_program *program) {
     if (child == 0) {
         // Before anything else, so that every failure has a known way out.
         if (report[1] != 3 && dup3(report[1], 3, O_CLOEXEC) < 0) _exit(127);
-        int failure = exec_program(program);
+        int failure = testkit_exec(program);
         (void)!write(3, &failure, sizeof failure);
         _exit(127);
     }

@@ -25,6 +25,12 @@ pid_t testkit_watchdog(const char *folder, uid_t user, gid_t group, int *channel
     return -ENOTSUP;
 }
 
+pid_t testkit_run_at_end(const testkit_program *program, int *channel) {
+    (void)program;
+    (void)channel;
+    return -ENOTSUP;
+}
+
 int testkit_processes(
     const char *folder, enum testkit_action action, int milliseconds, uid_t user, gid_t group, pid_t *processes,
     int capacity) {

@@ -123,7 +123,8 @@ static int clean_up(const char *folder, uid_t user, gid_t group) {
     return result;
 }
 
-static void watch(const char *folder, uid_t user, gid_t group, int channel) {
+// The life of a process that waits for the end of its parent, in which nothing but that may disturb it.
+static void stand_by(int channel) {
     // Ctrl-C, a closed terminal or `kill` of the group end the parent, and then it is this process's turn.
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (int number = 1; number < NSIG; number++) {
@@ -142,31 +143,28 @@ static void watch(const char *folder, uid_t user, gid_t group, int channel) {
     int null = open("/dev/null", O_RDWR);
     for (int stream = 0; null >= 0 && stream <= 2; stream++) dup2(null, stream);
     if (null > 3) close(null);
+}
 
-    int made = make_folder(folder, user, group);
+// Tells the parent that all is set up, or why not, and waits for its order or its end, which is 0.
+static char wait_for_end(int made) {
     (void)!write(3, &made, sizeof made);
     if (made < 0) _exit(1);
-
     char order = 0;
     ssize_t got;
     do {
         got = read(3, &order, 1);
     } while (got < 0 && errno == EINTR);
-    if (got == 1 && order == 'D') _exit(0);
+    return got == 1 ? order : 0;
+}
+
+static void watch(const char *folder, uid_t user, gid_t group, int channel) {
+    stand_by(channel);
+    if (wait_for_end(make_folder(folder, user, group)) == 'D') _exit(0);
     _exit(clean_up(folder, user, group) == 0 ? 0 : 1);
 }
 
-pid_t testkit_watchdog(const char *folder, uid_t user, gid_t group, int *channel) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
-    pid_t child = fork();
-    if (child < 0) {
-        int failure = errno;
-        close(ends[0]);
-        close(ends[1]);
-        return -failure;
-    }
-    if (child == 0) watch(folder, user, group, ends[1]);
+// The parent's side: waits for what wait_for_end() tells.
+static pid_t adopt(pid_t child, int ends[2], int *channel) {
     close(ends[1]);
     int made = -EIO;
     ssize_t got;
@@ -180,6 +178,37 @@ pid_t testkit_watchdog(const char *folder, uid_t user, gid_t group, int *channel
     }
     *channel = ends[0];
     return child;
+}
+
+static pid_t fork_with_channel(int ends[2]) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
+    pid_t child = fork();
+    if (child >= 0) return child;
+    int failure = errno;
+    close(ends[0]);
+    close(ends[1]);
+    return -failure;
+}
+
+pid_t testkit_watchdog(const char *folder, uid_t user, gid_t group, int *channel) {
+    int ends[2];
+    pid_t child = fork_with_channel(ends);
+    if (child < 0) return child;
+    if (child == 0) watch(folder, user, group, ends[1]);
+    return adopt(child, ends, channel);
+}
+
+pid_t testkit_run_at_end(const testkit_program *program, int *channel) {
+    int ends[2];
+    pid_t child = fork_with_channel(ends);
+    if (child < 0) return child;
+    if (child == 0) {
+        stand_by(ends[1]);
+        wait_for_end(0);
+        testkit_exec(program);
+        _exit(127);
+    }
+    return adopt(child, ends, channel);
 }
 
 #endif

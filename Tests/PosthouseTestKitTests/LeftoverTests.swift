@@ -43,6 +43,16 @@ struct LeftoverTests {
         try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
     }
 
+    @Test(.enabled(if: LocalPatroni.isInstalled, "needs Patroni and etcd"))
+    func aKilledProcessLeavesNothingOfPatroniEither() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+            let patroni = try await LocalPatroni.start(.init(members: 2))
+            try await Doomed.announce(patroni.servers)
+            Doomed.die(of: SIGKILL)
+        }
+        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
+    }
+
     @Test func aClusterThatIsLetGoOfLeavesNothing() async throws {
         var cluster: LocalCluster? = try await LocalCluster.start()
         let folder = try #require(cluster?.folder)
@@ -68,13 +78,17 @@ enum Doomed {
 
     static func start(_ end: (LocalCluster) async throws -> Void) async throws {
         let cluster = try await LocalCluster.start(.init(replicas: 1))
+        try await self.announce(cluster)
+        try await end(cluster)
+        withExtendedLifetime(cluster) {}
+    }
+
+    static func announce(_ cluster: LocalCluster) async throws {
         var pids: [Int32] = []
         for node in cluster.nodes { pids += try await node.pids() }
         // The test binary writes to the standard output too: a line of its own, and a mark.
         let text = "\n\(self.mark) \(cluster.folder) \(pids.map { "\($0)" }.joined(separator: " "))\n"
         _ = Array(text.utf8).withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
-        try await end(cluster)
-        withExtendedLifetime(cluster) {}
     }
 
     /// Threads that run tasks block most signals, and one that every thread blocks would come at some later time, or

@@ -68,3 +68,43 @@ struct LocalPatroniTests {
         }
     }
 }
+
+@Suite(
+    .serialized,
+    .timeLimit(.minutes(5)),
+    .enabled(if: LocalPatroni.isInstalled && LocalHAProxy.isInstalled, "needs Patroni, etcd and HAProxy")
+)
+struct LocalHAProxyTests {
+    @Test func itsPortsLeadToWhoeverHasTheRole() async throws {
+        try await LocalPatroni.withCluster(.init(members: 2)) { patroni in
+            let proxy = try await LocalHAProxy.start(in: patroni)
+            let (first, second) = (patroni.members[0], patroni.members[1])
+            #expect(await server(behind: proxy.primaryPort) == first.node.port)
+            #expect(await server(behind: proxy.replicaPort) == second.node.port)
+            try await patroni.switchover(to: second)
+            #expect(
+                try await waitUntilTrue {
+                    let found = await [server(behind: proxy.primaryPort), server(behind: proxy.replicaPort)]
+                    return found == [second.node.port, first.node.port]
+                }
+            )
+            try await proxy.kill()
+            #expect(await server(behind: proxy.primaryPort) == nil)
+            try await proxy.start()
+            #expect(await server(behind: proxy.primaryPort) == second.node.port)
+        }
+    }
+
+    private func server(behind port: Int) async -> Int? {
+        let rows = try? await offCooperativePool { () throws(LocalClusterError) in
+            try QuerySession.run(
+                "SELECT inet_server_port()",
+                at: .port(port),
+                database: "postgres",
+                node: "haproxy",
+                deadline: .now + .seconds(2)
+            )
+        }
+        return rows?.first?.first?.flatMap { Int($0) }
+    }
+}

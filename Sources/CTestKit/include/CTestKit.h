@@ -37,6 +37,10 @@ int testkit_reap(pid_t process, int *status);
 /// removes it. Returns the watchdog's process id. The byte 'D' on the channel disarms it.
 pid_t testkit_watchdog(const char *folder, uid_t user, gid_t group, int *channel);
 
+/// Starts a process that runs `program` when the other end of *channel is closed, by whatever kind of death. Returns its
+/// process id; the caller reaps it.
+pid_t testkit_run_at_end(const testkit_program *program, int *channel);
+
 enum testkit_action {
     TESTKIT_LIST = 0,
     TESTKIT_STOP = 1,        // SIGSTOP until every process is stopped

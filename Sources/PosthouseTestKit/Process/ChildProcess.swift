@@ -31,7 +31,19 @@ struct ChildProcess: Sendable {
 
     /// Starts it and returns its process id.
     func start() throws(LocalClusterError) -> pid_t {
-        let process = withCStrings([self.path] + self.arguments) { arguments in
+        let process = self.withProgram { testkit_spawn($0) }
+        guard process > 0 else {
+            throw LocalClusterError(
+                .commandFailed,
+                "Could not start \(self.path) in \(self.directory): \(systemMessage(process))."
+            )
+        }
+        return process
+    }
+
+    /// Lends it as C knows it.
+    func withProgram<Result>(_ body: (UnsafePointer<testkit_program>) -> Result) -> Result {
+        withCStrings([self.path] + self.arguments) { arguments in
             withCStrings(self.environment) { environment in
                 self.path.withCString { path in
                     self.directory.withCString { directory in
@@ -45,19 +57,12 @@ struct ChildProcess: Sendable {
                                 user: self.user.uid,
                                 group: self.user.gid
                             )
-                            return testkit_spawn(&program)
+                            return body(&program)
                         }
                     }
                 }
             }
         }
-        guard process > 0 else {
-            throw LocalClusterError(
-                .commandFailed,
-                "Could not start \(self.path) in \(self.directory): \(systemMessage(process))."
-            )
-        }
-        return process
     }
 
     /// Runs it to its end.

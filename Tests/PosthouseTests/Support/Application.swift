@@ -161,14 +161,24 @@ extension Application {
         }
     }
 
-    /// To be called when the application has stopped.
-    func reckon(with node: LocalNode) async throws -> Reckoning {
-        // Tests that are no application write -1.
-        let rows = try await node.query("SELECT id FROM ledger WHERE id <> -1").compactMap {
+    /// Rows of a server that was left, of which the application neither was told nor doubts that they are there: they
+    /// were sent when it had been left already.
+    func unexplained(on node: LocalNode, told: Set<Int>) async throws -> [Int] {
+        let doubtful = ledger.doubtful
+        return try await ids(on: node).map { abs($0) }.filter { !told.contains($0) && !doubtful.contains($0) }
+    }
+
+    /// Tests that are no application write -1, and 0.
+    private func ids(on node: LocalNode) async throws -> [Int] {
+        try await node.query("SELECT id FROM ledger WHERE id NOT IN (-1, 0)").compactMap {
             $0.first.flatMap { $0 }.flatMap { Int($0) }
         }
+    }
+
+    /// To be called when the application has stopped.
+    func reckon(with node: LocalNode) async throws -> Reckoning {
         var found: [Int: Int] = [:]
-        for id in rows { found[id, default: 0] += 1 }
+        for id in try await ids(on: node) { found[id, default: 0] += 1 }
         let told = Set(ledger.acknowledged.map(\.id))
         let doubtful = ledger.doubtful
         return Reckoning(

@@ -60,14 +60,11 @@ struct FreezeTrial {
             await application.stop()
             // What was asked for after the first write on the new primary must not have been done on the old one.
             let before = application.ledger.acknowledged.filter { $0.host == frozen.address && $0.began < first }
-            let told = Set(before.map(\.id))
-            let doubtful = application.ledger.doubtful
-            let kept = try await frozen.query("SELECT abs(id) FROM ledger").compactMap { $0[0].flatMap { Int($0) } }
             outcome = Outcome(
                 resumed: began.duration(to: first),
                 gap: possible.duration(to: first),
-                doubtful: doubtful,
-                sentAfterFence: kept.filter { !told.contains($0) && !doubtful.contains($0) },
+                doubtful: application.ledger.doubtful,
+                sentAfterFence: try await application.unexplained(on: frozen, told: Set(before.map(\.id))),
                 duplicates: try await application.reckon(with: heir).duplicates,
                 failures: application.ledger.failures + application.reads.failures
             )

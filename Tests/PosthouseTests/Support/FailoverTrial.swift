@@ -4,33 +4,22 @@ import Posthouse
 import PosthouseTestKit
 import Testing
 
-/// How a primary dies.
-enum Crash: String, CaseIterable, Sendable {
-    /// `pg_ctl stop -m immediate`: the sessions are told, and new ones are refused with 57P03 meanwhile.
-    case immediate
-    /// `kill -9` of all its processes.
-    case kill
-
-    func strike(_ node: LocalNode) async throws {
-        switch self {
-        case .immediate: try await node.stop(.immediate)
-        case .kill: try await node.kill()
-        }
-    }
-}
-
-/// One crash of a primary under write traffic, the promotion of a replica, and what the application felt.
-struct CrashTrial {
+/// The loss of a primary under write traffic, the promotion of a replica, the return of the lost one, and what the
+/// application felt.
+struct FailoverTrial {
     /// What came of it.
     struct Outcome: Sendable, CustomStringConvertible {
-        var crash: Crash
+        var loss: Loss
         /// From the moment a tight loop on a warm connection could write, to the application's first write.
         var gap: Duration
         /// The part of it until the cluster knew the new primary.
         var election: Duration
-        /// From the crash to the application's first write.
+        /// From the loss to the application's first write.
         var outage: Duration
         var reckoning: Application.Reckoning
+        /// Rows on the lost primary that the application was not told of and did not doubt, or asked for when it had
+        /// written to the new one already: there must be none.
+        var sentToStale: [Int]
         var failures: [Ledger.Failure]
         /// Errors that are none of ours: there must be none.
         var untyped: [Ledger.Failure] { failures.filter { !$0.isTyped } }
@@ -39,8 +28,8 @@ struct CrashTrial {
             let kinds = failures.reduce(into: [:]) { $0[$1.label, default: 0] += 1 }
                 .sorted { $0.key < $1.key }.map { "\($1) x \($0)" }
             return
-                "\(crash): first write \(gap.milliseconds) ms after it was possible (election \(election.milliseconds) "
-                + "ms), \(outage.milliseconds) ms after the crash; \(reckoning); "
+                "\(loss): first write \(gap.milliseconds) ms after it was possible (election \(election.milliseconds) "
+                + "ms), \(outage.milliseconds) ms after the loss; \(reckoning); sent to the lost one \(sentToStale); "
                 + "errors: \(kinds.isEmpty ? "none" : kinds.joined(separator: "; "))"
         }
     }
@@ -51,11 +40,17 @@ struct CrashTrial {
     var readers = 2
     /// Whether the application has the cluster try again what failed.
     var leavesRetrying = false
+    /// Whether the lost primary comes back as it was, before the application stops.
+    var returns = true
+    var filter: PacketFilter?
+    /// What the cluster calls a node, where something stands between them.
+    var address: @Sendable (LocalNode) -> String = { $0.address }
 
-    func run(_ crash: Crash) async throws -> Outcome {
+    func run(_ loss: Loss) async throws -> Outcome {
         let (primary, heir) = (servers.primary, servers.replicas[0])
+        let (old, new) = (address(primary), address(heir))
         try await replicateSynchronously(from: primary, to: heir)
-        try await cluster.ready()
+        try await cluster.ready(timeout: .seconds(30))
         let events = cluster.events
         let application = Application(
             on: cluster,
@@ -67,26 +62,34 @@ struct CrashTrial {
         do {
             try await application.work(writes: 100, reads: min(readers, 1))
             let reference = try await WarmReference(heir)
-            let crashed = ContinuousClock.now
-            try await crash.strike(primary)
+            let lost = ContinuousClock.now
+            try await loss.strike(primary, filter)
             // What a failover manager takes to make up its mind.
             try await Task.sleep(for: .milliseconds(Int.random(in: 100...1000)))
             async let writable = reference.firstWrite()
             try await heir.promote(waiting: false)
             let possible = try await writable
             try await eventually("the application writes to the new primary") {
-                application.ledger.first(on: heir.address, after: crashed) != nil
+                application.ledger.first(on: new, after: lost) != nil
             }
-            let first = try #require(application.ledger.first(on: heir.address, after: crashed))
-            let elected = await Self.election(of: heir, in: events)
+            let first = try #require(application.ledger.first(on: new, after: lost))
+            let elected = await Self.election(of: new, in: events)
+            if returns {
+                try await loss.undo(primary, filter)
+                try await eventually("the lost primary is quarantined") {
+                    cluster.snapshot().hosts.first { $0.host == old }?.state == .quarantined
+                }
+            }
             try await application.work(writes: 100, reads: min(readers, 1))
             await application.stop()
+            let before = application.ledger.acknowledged.filter { $0.host == old && $0.began < first }
             outcome = Outcome(
-                crash: crash,
+                loss: loss,
                 gap: possible.duration(to: first),
                 election: possible.duration(to: elected ?? first),
-                outage: crashed.duration(to: first),
+                outage: lost.duration(to: first),
                 reckoning: try await application.reckon(with: heir),
+                sentToStale: returns ? try await application.unexplained(on: primary, told: Set(before.map(\.id))) : [],
                 failures: application.ledger.failures + application.reads.failures
             )
         } catch {
@@ -97,7 +100,7 @@ struct CrashTrial {
         return outcome
     }
 
-    /// Makes the dead primary a replica of the new one, so that the trial can be repeated.
+    /// Makes the lost primary a replica of the new one, so that the trial can be repeated.
     func restore() async throws {
         let primary = servers.primary
         try await primary.query("TRUNCATE ledger")
@@ -107,10 +110,10 @@ struct CrashTrial {
     }
 
     private static func election(
-        of heir: LocalNode,
+        of heir: String,
         in events: AsyncStream<ClusterEvent>
     ) async -> ContinuousClock.Instant? {
-        for await event in events where event.host == heir.address {
+        for await event in events where event.host == heir {
             if case .primaryElected = event.kind { return event.at }
         }
         return nil
