@@ -176,7 +176,8 @@ private final class ScriptedNames: Sendable {
             names.set("db", .failure(.notFound("the name server is gone")))
             #expect(try await addresses(endpoint) == both)
             let asked = names.asked.count
-            for one in [both[0], HostEndpoint(host: "10.0.0.9"), HostEndpoint(host: "::1"), HostEndpoint(host: "/tmp")] {
+            for one in [both[0], HostEndpoint(host: "10.0.0.9"), HostEndpoint(host: "::1"), HostEndpoint(host: "/tmp")]
+            {
                 #expect(try await addresses(one) == [one])
             }
             #expect(names.asked.count == asked)
