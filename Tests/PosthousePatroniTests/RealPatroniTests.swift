@@ -53,6 +53,27 @@ struct RealPatroniTests {
         }
     }
 
+    @Test(.enabled(if: LocalHAProxy.isInstalled))
+    func aSwitchoverInAPauseIsFeltByNobodyBehindOneNameEither() async throws {
+        try await LocalPatroni.withCluster(.init(members: 2, setUp: [Self.table])) { patroni in
+            let proxy = try await LocalHAProxy.start(in: patroni)
+            let configuration = ClusterConfiguration(acquireTimeout: .seconds(60))
+            let cluster = try PostgresCluster(proxy.primaryDSN(), configuration: configuration)
+            let name = "127.0.0.1:\(proxy.primaryPort)"
+            try await cluster.ready(primaries: 1, replicas: 0, timeout: .seconds(60))
+            let writers = Writers(on: cluster, count: 4)
+            try await writers.more(100)
+            // Patroni is done before the proxy knows: until then the name leads nowhere, or to a replica.
+            let heir = try await cluster.pauseWrites { try await patroni.switchover() }
+            try await writers.more(100)
+            let written = await writers.stop()
+            #expect(writers.errors.isEmpty, "\(writers.errors.prefix(3))")
+            #expect(cluster.snapshot().primary == name)
+            #expect(try await heir.node.value(of: "SELECT count(*) FROM ledger") == "\(written)")
+            await cluster.close()
+        }
+    }
+
     @Test func aMemberThatIsGoneIsRemovedAndComesBackAndAnotherPatroniIsAskedMeanwhile() async throws {
         try await LocalPatroni.withCluster(.init(lease: .seconds(5), setUp: [Self.table])) { patroni in
             let leader = try await patroni.leader()

@@ -41,6 +41,16 @@ extension ClusterCore {
 extension ClusterCore.State {
     var hasWork: Bool { !inbox.isEmpty || !withholding.isApplied }
 
+    /// The machine with the reads gone that are withheld, for whoever chooses among replicas.
+    var machineForReads: TopologyMachine {
+        guard !withholding.readless.isEmpty else { return machine }
+        var machine = machine
+        for (host, slot) in zip(machine.hosts.indices, slots) where withholding.readless.contains(slot.endpoint) {
+            machine.hosts[host].serves.remove(.replica)
+        }
+        return machine
+    }
+
     /// What brings the pools into line with the machine.
     var services: [TopologyMachine.Action] {
         machine.hosts.indices.filter { !machine.hosts[$0].isRemoved }.map { .serve(host: $0, machine.hosts[$0].serves) }

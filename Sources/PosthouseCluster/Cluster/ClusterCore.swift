@@ -197,7 +197,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 return Step(
                     event: event,
                     actions: actions,
-                    machine: state.machine,
+                    machine: state.machineForReads,
                     count: count,
                     slots: state.slots,
                     wakesEarlier: wakesEarlier,

@@ -15,8 +15,9 @@ extension ClusterCore {
     /// A replica that is known to have what the token stands for: the one with the most free connections among them.
     func member(having token: CommitToken) -> MemberID? {
         let candidates = state.withLock { state in
-            state.machine.hosts.indices.compactMap { host -> MemberID? in
-                let record = state.machine.hosts[host]
+            let machine = state.machineForReads
+            return machine.hosts.indices.compactMap { host -> MemberID? in
+                let record = machine.hosts[host]
                 guard record.serves.contains(.replica), let report = record.report,
                     token.isReached(by: report.position, timeline: report.timeline)
                 else { return nil }

@@ -195,6 +195,14 @@ private final class FakeSource: TopologySource {
         #expect(await eventually { servers.allSatisfy { $0.open == 0 } })
     }
 
+    @Test func aListThatDoesNotChangeIsASourceToo() async throws {
+        let list = StaticSource([FakeDriver.Endpoint(index: 0), FakeDriver.Endpoint(index: 1)])
+        let cluster = try Cluster(source: list, driver: FakeDriver(servers: servers), clock: RealTime())
+        try await cluster.ready(primaries: 1, replicas: 1)
+        #expect(cluster.endpoints.map(\.index) == [0, 1])
+        await cluster.close()
+    }
+
     @Test func rulesThatMakeNoSenseAreRefused() {
         for rules in [SourceRules(deadline: .zero), SourceRules(absences: 0), SourceRules(removalDelay: .seconds(-1))] {
             let error = #expect(throws: ClusterError.self) {

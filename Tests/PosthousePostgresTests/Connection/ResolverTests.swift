@@ -158,4 +158,32 @@ private final class ScriptedNames: Sendable {
             #expect(names.asked.count == 2, "names that nobody waits for any more are not looked up")
         }
     }
+
+    @Test func anEndpointBecomesAllItsAddressesAndKeepsItsNameAndTheLastOnesWhenNobodyAnswers() async throws {
+        try await withLoop { loop in
+            let names = ScriptedNames()
+            let resolver = Resolver(lookUp: names.lookUp)
+            let endpoint = HostEndpoint(host: "db", port: 7)
+            func addresses(_ endpoint: HostEndpoint) async throws -> [HostEndpoint] {
+                try await endpoint.addresses(on: loop, deadline: .now + .seconds(20), resolver: resolver)
+            }
+            names.set("db", .failure(.notFound("no such name")))
+            let error = await #expect(throws: DatabaseError.self) { _ = try await addresses(endpoint) }
+            #expect(error?.code == .addressNotFound)
+            names.set("db", .success(["10.0.0.1", "::1"]))
+            let both = ["10.0.0.1", "::1"].map { HostEndpoint(host: "db", hostAddress: $0, port: 7) }
+            let found = try await addresses(endpoint)
+            #expect(found == both)
+            names.set("db", .failure(.notFound("the name server is gone")))
+            let remembered = try await addresses(endpoint)
+            #expect(remembered == both)
+            let asked = names.asked.count
+            for one in [both[0], HostEndpoint(host: "10.0.0.9"), HostEndpoint(host: "::1"), HostEndpoint(host: "/tmp")]
+            {
+                let itself = try await addresses(one)
+                #expect(itself == [one])
+            }
+            #expect(names.asked.count == asked)
+        }
+    }
 }
