@@ -50,7 +50,8 @@ public struct SimulatedDriver: ClusterDriver {
 
     /// What the user gets.
     public func session(on connection: SimulatedConnection, permit: LeasePermit) -> SimulatedSession {
-        SimulatedSession(connection: connection, permit: permit, world: world, asksPermit: !neglected.contains(.permits))
+        let asksPermit = !neglected.contains(.permits)
+        return SimulatedSession(connection: connection, permit: permit, world: world, asksPermit: asksPermit)
     }
 
     /// Whether it is broken, or waits for an answer.
