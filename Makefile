@@ -4,7 +4,7 @@ SWIFT ?= swift
 # These run under ThreadSanitizer: all that shares state between threads and needs no server.
 SANITIZED = PosthouseReactorTests PosthousePoolTests PosthouseClusterTests
 
-.PHONY: all setup demo test test-tsan bench format lint clean
+.PHONY: all setup demo test test-tsan simulate soak bench format lint clean
 
 all: setup
 	$(SWIFT) build
@@ -25,6 +25,15 @@ test: setup
 ## The reactor, the pool and the cluster under ThreadSanitizer.
 test-tsan: setup
 	@TARGETS="$(SANITIZED)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
+
+## 50,000 failovers of a simulated cluster, on one core in some minutes. What fails is cut down and printed as a script.
+simulate:
+	$(SWIFT) build -c release --product PosthouseSimulate
+	@$$($(SWIFT) build -c release --show-bin-path)/PosthouseSimulate
+
+## A million of them.
+soak:
+	@POSTHOUSE_TEST_FAILOVERS=$${POSTHOUSE_TEST_FAILOVERS:-1000000} $(MAKE) simulate
 
 ## SELECT 1 through the whole manager, and the pool alone, beside their peers.
 bench: setup

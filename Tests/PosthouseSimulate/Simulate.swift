@@ -76,8 +76,8 @@ import PosthouseSimulator
 
         func line(since began: ContinuousClock.Instant) -> String {
             let took = began.duration(to: .now)
-            return "\(failovers) failovers, \(statements) statements, \(jobs) jobs in \(elapsed.components.seconds) virtual s, "
-                + "\(took.components.seconds) s; at most a second and host: \(monitorConnects) connects of monitors, "
+            return "\(failovers) failovers, \(statements) statements, \(jobs) jobs in "
+                + "\(elapsed.components.seconds) virtual s, \(took.components.seconds) s; at most a second and host: \(monitorConnects) connects of monitors, "
                 + "\(poolConnects) of pools, \(probes) probes"
         }
     }

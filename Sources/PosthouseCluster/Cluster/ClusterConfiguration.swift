@@ -40,6 +40,8 @@ public struct ClusterConfiguration: Sendable {
     public var stopwatchWindowSize: Int
     /// Seeds the choice among equally good hosts and the back-off's jitter, for tests and simulations. Default: random.
     public var seed: UInt64?
+    /// The raw value of the topology's guards that a simulation leaves out, to see that they would be missed.
+    package var guardsLeftOut: UInt32 = 0
 
     /// Makes a configuration with the defaults.
     public init(

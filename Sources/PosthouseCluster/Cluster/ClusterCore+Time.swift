@@ -59,7 +59,7 @@ extension ClusterCore {
     func askWitness(_ question: Int) {
         guard let witness = configuration.fencing.witness else { return }
         let deadline = clock.now + configuration.refreshTimeout
-        let asking = Task(name: "posthouse witness") { [link] in
+        let asking = Task(name: "posthouse witness", executorPreference: clock.workExecutor) { [link] in
             let host = try? await witness.primary(deadline: deadline)
             link.core?.post(.testified(question: question, host: host))
         }

@@ -82,7 +82,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                     labels: endpoints.map { String(describing: $0) },
                     settings: TopologyMachine.Settings(
                         fencing: configuration.fencing.rule,
-                        evidenceLife: configuration.evidenceLife
+                        evidenceLife: configuration.evidenceLife,
+                        guards: .all.subtracting(TopologyMachine.Guards(rawValue: configuration.guardsLeftOut))
                     )
                 )
             )

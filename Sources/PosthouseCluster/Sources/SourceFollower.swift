@@ -122,7 +122,7 @@ final class SourceFollower<Source: TopologySource, Hosts: SourcedHosts<Source.En
         let deadline = clock.now + rules.deadline
         let (answers, first) = AsyncStream.makeStream(of: Answer.self, bufferingPolicy: .bufferingOldest(1))
         // A source is other people's code: it stays off the thread that the monitors run on.
-        let question = Task(name: "posthouse source") { [self] in
+        let question = Task(name: "posthouse source", executorPreference: clock.workExecutor) { [self] in
             let answer: Answer
             do {
                 answer = .success(try await source.hosts(deadline: deadline))

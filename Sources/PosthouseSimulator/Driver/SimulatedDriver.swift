@@ -42,9 +42,16 @@ public struct SimulatedDriver: ClusterDriver {
         return neglected.contains(.timelines) ? report.withoutTimeline : report
     }
 
+    /// An empty statement, there and back.
+    public func validate(_ connection: SimulatedConnection, deadline: ContinuousClock.Instant) async throws {
+        if connection.isBroken { throw SimulatedError(.lost) }
+        _ = try await world.ask(.ping, of: connection.host, session: connection, deadline: deadline)
+    }
+
     /// What the user gets.
     public func session(on connection: SimulatedConnection, permit: LeasePermit) -> SimulatedSession {
-        SimulatedSession(connection: connection, permit: permit, world: world, asksPermit: !neglected.contains(.permits))
+        let asksPermit = !neglected.contains(.permits)
+        return SimulatedSession(connection: connection, permit: permit, world: world, asksPermit: asksPermit)
     }
 
     /// Whether it is broken, or waits for an answer.

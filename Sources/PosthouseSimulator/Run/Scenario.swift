@@ -38,7 +38,13 @@ public struct Scenario: Sendable, Hashable {
     public var faults: [ScheduledFault]
 
     /// Makes a scenario.
-    public init(seed: UInt64, hosts: Int = 3, clients: Int = 6, isSynchronous: Bool = true, faults: [ScheduledFault] = []) {
+    public init(
+        seed: UInt64,
+        hosts: Int = 3,
+        clients: Int = 6,
+        isSynchronous: Bool = true,
+        faults: [ScheduledFault] = []
+    ) {
         self.seed = seed
         self.hosts = hosts
         self.clients = clients
@@ -66,7 +72,9 @@ extension Scenario: CustomStringConvertible {
             case ("clients", let count?) where count <= 1_000_000: clients = Int(count)
             case ("synchronous", let flag?): isSynchronous = flag != 0
             default:
-                guard let milliseconds = Int(words[0]), milliseconds >= 0, let fault = Fault(words[1]) else { return nil }
+                guard let milliseconds = Int(words[0]), milliseconds >= 0, let fault = Fault(words[1]) else {
+                    return nil
+                }
                 faults.append(ScheduledFault(at: milliseconds, fault))
             }
         }

@@ -44,8 +44,18 @@ public enum Simulation {
         }
     }
 
-    static func run(_ scenario: Scenario, records: Bool = false, neglecting duties: Duties) -> SimulationReport {
-        perform(scenario, .drawn(seed: scenario.seed), records: records, neglecting: duties) { stage in
+    /// - Parameters:
+    ///   - duties: What the driver does not do.
+    ///   - guards: What the cluster does without; the raw value.
+    static func run(
+        _ scenario: Scenario,
+        records: Bool = false,
+        neglecting duties: Duties,
+        without guards: UInt32 = 0
+    ) -> SimulationReport {
+        var configuration = ClusterConfiguration.drawn(seed: scenario.seed)
+        configuration.guardsLeftOut = guards
+        return perform(scenario, configuration, records: records, neglecting: duties) { stage in
             await Load(scenario, on: stage).run()
         }
     }

@@ -16,6 +16,7 @@ struct Exchange {
     enum Request {
         case connect(ConnectionPurpose)
         case probe
+        case ping
         case insert(UInt64)
         case read
     }

@@ -117,7 +117,9 @@ public final class SimulatedWorld: Sendable {
         change { state in
             guard state.sessions[connection.index].connection === connection else { return }
             connection.breakDown()
-            if let exchange = state.sessions[connection.index].exchange { state.finish(exchange, .failure(.interrupted)) }
+            if let exchange = state.sessions[connection.index].exchange {
+                state.finish(exchange, .failure(.interrupted))
+            }
             state.sessions[connection.index].use &+= 1
             state.sessions[connection.index].connection = nil
             state.freeSessions.append(connection.index)
@@ -129,7 +131,9 @@ public final class SimulatedWorld: Sendable {
         change { state in
             guard state.sessions[connection.index].connection === connection else { return }
             connection.breakDown()
-            if let exchange = state.sessions[connection.index].exchange { state.finish(exchange, .failure(.interrupted)) }
+            if let exchange = state.sessions[connection.index].exchange {
+                state.finish(exchange, .failure(.interrupted))
+            }
         }
     }
 

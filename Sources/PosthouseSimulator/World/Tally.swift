@@ -55,8 +55,8 @@ struct Tally {
     mutating func send(to index: Int, _ host: SimulatedHost, isWrite: Bool, _ evidence: UInt32, at now: Int64) {
         statements += 1
         if !host.isInRecovery, host.timeline < evidence {
-            let what = "a statement went to host \(index) on timeline \(host.timeline), evidence of \(evidence) was here"
-            violate(what, at: now)
+            let there = "host \(index) on timeline \(host.timeline)"
+            violate("a statement went to \(there), and evidence of \(evidence) had come before", at: now)
         }
         guard isWrite, !host.isInRecovery else { return }
         if host.timeline < lastWritten {

@@ -45,6 +45,7 @@ extension WorldState {
         case .probe:
             tally.probe(of: host, at: now)
             note(0x200 + UInt64(host), "probe \(host)")
+        case .ping: note(0x280 + UInt64(host), "ping \(host)")
         case .insert(let id):
             tally.send(to: host, hosts[host], isWrite: true, evidence.settled(at: now), at: now)
             note(0x300 + UInt64(host) ^ id << 16, "insert \(id) at \(host)")
@@ -126,7 +127,7 @@ extension WorldState {
             let welcome = Answer.connected(incarnation: hosts[host].incarnation, isInRecovery: isInRecovery)
             answer(index, isBusy ? .failure(.busy) : welcome, world)
         case .probe: answer(index, .report(hosts[host].report(of: system)), world)
-        case .read: answer(index, .rows(isInRecovery: isInRecovery), world)
+        case .read, .ping: answer(index, .rows(isInRecovery: isInRecovery), world)
         case .insert(let id):
             if isInRecovery { return answer(index, .failure(.readOnly), world) }
             hosts[host].position = history.append(id, on: hosts[host].timeline)

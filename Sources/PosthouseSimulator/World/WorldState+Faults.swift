@@ -88,7 +88,8 @@ extension WorldState {
 
     /// The reset arrives.
     mutating func resetDue(_ index: Int, _ use: UInt32) {
-        guard sessions[index].use == use, let connection = sessions[index].connection, !isCut[sessions[index].host] else {
+        guard sessions[index].use == use, let connection = sessions[index].connection, !isCut[sessions[index].host]
+        else {
             return
         }
         connection.breakDown()

@@ -68,7 +68,8 @@ struct WorldState {
         trace = Trace(isRecording: records)
         tally = Tally(hosts: count)
         hosts = (0..<count).map { index in
-            SimulatedHost(isInRecovery: index != 0, incarnation: Int64(index + 1) * 1000, upstream: index == 0 ? nil : 0)
+            let incarnation = Int64(index + 1) * 1000
+            return SimulatedHost(isInRecovery: index != 0, incarnation: incarnation, upstream: index == 0 ? nil : 0)
         }
         isCut = Array(repeating: false, count: count)
     }
