@@ -87,7 +87,7 @@ extension ClusterCore {
     /// After a switchover the former primary may still be there, and would be taken for the primary until its next check. A
     /// cancelled caller has as much reason to wait for that as any other.
     func releaseWrites() async {
-        await Task(executorPreference: clock.workExecutor) { await checkEveryHost() }.value
+        await Task(executorPreference: clock.workExecutor) { await self.checkEveryHost() }.value
         withhold { $0.pauses -= 1 }
     }
 
