@@ -64,17 +64,19 @@ struct TopologyWalk {
     var violation: String?
 
     init(seed: UInt64, guards: TopologyMachine.Guards = .all) {
-        let labels = { (count: Int) in (0..<count).map { "db\($0):5432" } }
-        random = SeededGenerator(seed: seed)
-        fencing = [.follow, .witness, .refuse][Int(seed % 3)]
+        var random = SeededGenerator(seed: seed)
         let count = Int.random(in: 1...5, using: &random)
+        fencing = [.follow, .witness, .refuse][Int(seed % 3)]
         servers = (0..<count).map { Server(isInRecovery: $0 != 0, run: Int64($0) * 1000) }
-        if count > 2 && Bool.random(using: &random) { servers[count - 1].system = 666 }
         hosts = (0..<count).map { Host(server: $0) }
-        if count > 2 && random.oneIn(3) { hosts[1].server = 0 }
+        if count > 2 {
+            if random.oneIn(2) { servers[count - 1].system = 666 }
+            if random.oneIn(3) { hosts[1].server = 0 }
+        }
         let settings = TopologyMachine.Settings(fencing: fencing, guards: guards)
         life = settings.evidenceLife
-        machine = TopologyMachine(labels: labels(count), settings: settings)
+        machine = TopologyMachine(labels: (0..<count).map { "db\($0):5432" }, settings: settings)
+        self.random = random
     }
 
     /// - Returns: The first promise that was broken, and when.
