@@ -150,13 +150,13 @@ extension RealServers {
                 try await lag.begin(on: node)
                 try await eventually("it is seen to be behind") {
                     try await application.work()
-                    return cluster.snapshot().hosts[1].lagBytes ?? 0 > 1_000_000
+                    return cluster.snapshot().hosts[1].lag?.bytes ?? 0 > 1_000_000
                 }
                 try await eventually("it serves reads") { try await cluster.read { $0.host } == node.address }
                 try await lag.end(on: node)
                 try await servers.waitUntilCaughtUp()
                 try await eventually("it is seen to have caught up") {
-                    cluster.snapshot().hosts[1].lagBytes ?? .max < 500_000
+                    cluster.snapshot().hosts[1].lag?.bytes ?? .max < 500_000
                 }
             }
         }
