@@ -21,7 +21,7 @@ import Testing
         let strategy = ScriptedStrategy()
         let group = PoolGroup<FakeConnection>(configuration: PoolGroupConfiguration(seed: 1), time: time)
         let hooks = PoolHooks<FakeConnection>(beforeHandOut: { _ in .use }, returned: { _ in })
-        let configuration = PoolConfiguration(validation: .always)
+        let configuration = PoolConfiguration(maximumSize: 1, validation: .always)
         let member = try group.addMember(label: "db", configuration: configuration, strategy: strategy, hooks: hooks)
         group.setServices(.all, for: member)
 
