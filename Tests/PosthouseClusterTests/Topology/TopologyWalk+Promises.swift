@@ -122,7 +122,8 @@ extension TopologyWalk {
         {
             handle(.preferred(host: leader))
         }
-        for _ in 0..<35 where violation == nil { answer() }
+        // Longer than the longest hold, at intervals at which no answer grows old.
+        for _ in 0..<9 where violation == nil { answer(after: .seconds(4)) }
         let isUnambiguous = isOneServer && top == machine.highestTimeline
         if isUnambiguous, leaders.contains(where: { !hosts[$0].isDrained }) {
             let isUsed = machine.primary.map { leaders.contains($0) } ?? false
@@ -141,8 +142,8 @@ extension TopologyWalk {
         return server.system == system && !server.isInRecovery
     }
 
-    private mutating func answer() {
-        now += .seconds(1)
+    private mutating func answer(after time: Duration = .seconds(1)) {
+        now += time
         wake()
         for host in active where violation == nil {
             hosts[host].vouchedAt = now

@@ -116,7 +116,8 @@ struct TopologyWalk {
         case 7: testify()
         case 8: answerLate(host)
         case 9: flap(host)
-        case 10 where random.oneIn(20):
+        case 10 where !mayHavePrimary && active.count > 1: remove(host)
+        case 13 where random.oneIn(20):
             mayHavePrimary = true
             handle(.graceEnded)
         case 11 where random.oneIn(10):
@@ -231,12 +232,7 @@ struct TopologyWalk {
         case 1, 2:
             hosts[host].isDrained = false
             handle(.undrained(host: host))
-        case 3 where active.count > 1:
-            let server = hosts[host].server
-            hosts[host] = Host(server: server, isRemoved: true, isOpen: hosts[host].isOpen)
-            let wasReplica = machine.hosts[host].report?.isInRecovery == true
-            handle(.removed(host: host))
-            expect(wasReplica || !hosts[host].isOpen, "leases on a primary that nobody watches any more may send")
+        case 3 where active.count > 1: remove(host)
         case 4 where hosts.count < 7: add()
         case 5: handle(.preferred(host: host))
         case 6 where random.oneIn(4):
@@ -246,6 +242,14 @@ struct TopologyWalk {
             expect(machine.systemIdentifier == system, "the adopted identity is not the cluster's")
         default: break
         }
+    }
+
+    private mutating func remove(_ host: Int) {
+        let server = hosts[host].server
+        hosts[host] = Host(server: server, isRemoved: true, isOpen: hosts[host].isOpen)
+        let wasReplica = machine.hosts[host].report?.isInRecovery == true
+        handle(.removed(host: host))
+        expect(wasReplica || !hosts[host].isOpen, "leases on a primary that nobody watches any more may send")
     }
 
     private mutating func add() {

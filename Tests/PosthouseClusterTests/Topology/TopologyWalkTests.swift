@@ -20,7 +20,7 @@ import Testing
 
     private static var seeds: Range<UInt64> {
         if let seed = setting("POSTHOUSE_TEST_SEED") { return seed..<seed + 1 }
-        return 0..<(setting("POSTHOUSE_TEST_SEEDS") ?? 400)
+        return 0..<(setting("POSTHOUSE_TEST_SEEDS") ?? 100)
     }
 
     @Test func noHistoryBreaksAPromise() {
