@@ -11,9 +11,17 @@ extension RealServers {
     struct PatroniTests {
         private static let configuration = LocalPatroni.Configuration(synchronous: true, setUp: [Application.table])
 
+        /// The leader that is replaced is frozen, as a virtual machine that is paused, and comes back believing that it
+        /// leads.
         @Test func anApplicationFollowsASwitchoverAndAFailover() async throws {
             try await LocalPatroni.withCluster(Self.configuration) { patroni in
-                try await follow(patroni, PostgresCluster(patroni.dsn(), configuration: patience), readers: 2)
+                try await follow(
+                    patroni,
+                    PostgresCluster(patroni.dsn(), configuration: patience),
+                    readers: 2,
+                    losing: { try await $0.freeze() },
+                    undoing: { try await $0.thaw() }
+                )
             }
         }
 
@@ -28,7 +36,13 @@ extension RealServers {
                 }
                 let cluster = try PostgresCluster(proxy.primaryDSN(), configuration: patience)
                 do {
-                    try await follow(patroni, cluster, readers: 0)
+                    try await follow(
+                        patroni,
+                        cluster,
+                        readers: 0,
+                        losing: { try await $0.kill() },
+                        undoing: { try await $0.start() }
+                    )
                     try await readers.serve(50)
                 } catch {
                     await readers.stop()
@@ -43,7 +57,13 @@ extension RealServers {
         /// Long enough for a lease to run out.
         private var patience: ClusterConfiguration { ClusterConfiguration(acquireTimeout: .seconds(30)) }
 
-        private func follow(_ patroni: LocalPatroni, _ cluster: PostgresCluster, readers: Int) async throws {
+        private func follow(
+            _ patroni: LocalPatroni,
+            _ cluster: PostgresCluster,
+            readers: Int,
+            losing lose: (PatroniMember) async throws -> Void,
+            undoing undo: (PatroniMember) async throws -> Void
+        ) async throws {
             let application = Application(on: cluster, writers: 4, readers: readers)
             let reads = min(readers, 1) * 10
             var pauses: [(name: String, times: [Duration])] = [("switchover", []), ("failover", [])]
@@ -57,12 +77,12 @@ extension RealServers {
                     try await patroni.waitUntilWhole()
 
                     began = .now
-                    try await new.kill()
+                    try await lose(new)
                     let heir = try await patroni.waitForLeader(otherThan: new)
                     try await application.work(writes: 200, reads: reads)
                     pauses[1].times.append(application.ledger.longestPause(since: began))
                     #expect(try await heir.node.timeline() == Int(cluster.snapshot().timeline ?? 0))
-                    try await new.start()
+                    try await undo(new)
                     try await patroni.waitUntilWhole()
                 }
                 try await application.work(reads: reads)
