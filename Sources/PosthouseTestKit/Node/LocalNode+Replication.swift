@@ -104,28 +104,6 @@ extension LocalNode {
         try await self.start(within: ContinuousClock.now.duration(to: deadline))
     }
 
-    /// Makes a former primary a replica of the node that replaced it, with `pg_rewind`: what it alone had written is undone,
-    /// the rest of its data stays. Quicker than ``rejoin(following:within:)`` where there is much data.
-    public func rewind(following source: LocalNode, within limit: Duration = .seconds(60))
-        async throws(LocalClusterError)
-    {
-        let deadline = ContinuousClock.now + limit
-        try await self.stop(within: limit)
-        // A new primary names its timeline in the control file from its first checkpoint on, and pg_rewind looks there.
-        try await source.query("CHECKPOINT", within: limit)
-        try await self.layout.program(
-            "pg_rewind",
-            [
-                "--target-pgdata", self.dataDirectory, "--source-server",
-                "host=127.0.0.1 port=\(source.port) user=postgres dbname=postgres", "--no-sync",
-            ],
-            directory: self.layout.nodeFolder(self.name),
-            output: "\(self.layout.nodeFolder(self.name))/rejoin.log"
-        ).run(within: limit)
-        try self.writeConfiguration(following: source.port)
-        try await self.start(within: ContinuousClock.now.duration(to: deadline))
-    }
-
     /// Waits until this replica has replayed everything that `source` has written by now.
     public func waitUntilCaughtUp(
         with source: LocalNode,

@@ -60,12 +60,6 @@ final class Ledger: Sendable {
         }
     }
 
-    /// The longest time without an acknowledged write, from a moment until the last of them.
-    func longestPause(since moment: ContinuousClock.Instant) -> Duration {
-        let ends = state.withLock { $0.acknowledged.map(\.ended) }.filter { $0 > moment }.sorted()
-        return zip([moment] + ends, ends).map { $0.duration(to: $1) }.max() ?? .zero
-    }
-
     /// How many failures there were of each kind.
     var failuresByLabel: [String: Int] {
         failures.reduce(into: [:]) { $0[$1.label, default: 0] += 1 }
