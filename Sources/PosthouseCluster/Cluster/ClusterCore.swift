@@ -125,7 +125,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     func take(_ check: HostMonitor<Driver>.Check, of host: Int) {
         switch check.outcome {
         case .success(let report):
-            let median = state.withLock { state in
+            let median: (MemberID, Duration?)? = state.withLock { state in
                 state.slots[host].stopwatch.record(check.responseTime)
                 return router.wantsMedians ? (state.slots[host].member, state.slots[host].stopwatch.median) : nil
             }
