@@ -105,7 +105,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
         try await use(
-            request(readOnly: false, fallbackPrimary: nil, timeout: timeout),
+            limited(AcquireRequest(wants: .primary), timeout),
             at: AcquireSite(fileID: fileID, line: line),
             body
         )
@@ -115,21 +115,28 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     ///
     /// - Parameters:
     ///   - fallbackPrimary: Whether the primary serves while no replica is there. Default: the configuration's.
+    ///   - primaryAsReplicaWeight: The probability that the primary serves, 0...1. Default: the configuration's.
     ///   - timeout: The most to wait for the connection. Default: the configuration's `acquireTimeout`.
-    ///   - body: What to do; writing there fails with SQLSTATE 25006.
+    ///   - body: What to do; writing on a replica fails with SQLSTATE 25006.
     /// - Returns: What `body` returned.
-    /// - Throws: ``ClusterError`` if no connection could be had; whatever `body` throws.
+    /// - Throws: ``ClusterError`` if no connection could be had, or with code `invalidArgument` for a weight that is no
+    ///   probability; whatever `body` throws.
     @discardableResult
     @inlinable
     public func read<Result>(
         fallbackPrimary: Bool? = nil,
+        primaryAsReplicaWeight: Double? = nil,
         timeout: Duration? = nil,
         fileID: StaticString = #fileID,
         line: UInt = #line,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
         try await use(
-            request(readOnly: true, fallbackPrimary: fallbackPrimary, timeout: timeout),
+            readRequest(
+                fallbackPrimary: fallbackPrimary,
+                primaryAsReplicaWeight: primaryAsReplicaWeight,
+                timeout: timeout
+            ),
             at: AcquireSite(fileID: fileID, line: line),
             body
         )
@@ -151,7 +158,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
         try await use(
-            limited(AcquireRequest(wants: [.primary, .replica]), timeout),
+            limited(AcquireRequest(wants: [.primary, .reads]), timeout),
             at: AcquireSite(fileID: fileID, line: line),
             body
         )
@@ -162,20 +169,31 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
     /// - Parameters:
     ///   - readOnly: Whether a replica is wanted. Default: the primary.
     ///   - fallbackPrimary: Whether the primary serves reads while no replica is there. Not for writes.
+    ///   - primaryAsReplicaWeight: The probability that the primary serves a read, 0...1. Not for writes.
     ///   - timeout: The most to wait. Default: the configuration's `acquireTimeout`.
-    /// - Throws: ``ClusterError``.
+    /// - Throws: ``ClusterError``, with code `invalidArgument` for a weight that is no probability.
     public func acquire(
         readOnly: Bool = false,
         fallbackPrimary: Bool? = nil,
+        primaryAsReplicaWeight: Double? = nil,
         timeout: Duration? = nil,
         fileID: StaticString = #fileID,
         line: UInt = #line
     ) async throws(ClusterError) -> ClusterLease<Driver> {
-        if !readOnly && fallbackPrimary != nil {
-            throw ClusterError(.invalidArgument, message: "fallbackPrimary is for reads; a write has only the primary")
+        let site = AcquireSite(fileID: fileID, line: line)
+        if readOnly {
+            let request = try readRequest(
+                fallbackPrimary: fallbackPrimary,
+                primaryAsReplicaWeight: primaryAsReplicaWeight,
+                timeout: timeout
+            )
+            return try await lease(request, at: site)
         }
-        let request = request(readOnly: readOnly, fallbackPrimary: fallbackPrimary, timeout: timeout)
-        return ClusterLease(try await acquire(request, at: AcquireSite(fileID: fileID, line: line)), of: self)
+        if fallbackPrimary != nil || primaryAsReplicaWeight != nil {
+            let name = fallbackPrimary != nil ? "fallbackPrimary" : "primaryAsReplicaWeight"
+            throw ClusterError(.invalidArgument, message: "\(name) is for reads; a write has only the primary")
+        }
+        return try await lease(limited(AcquireRequest(wants: .primary), timeout), at: site)
     }
 
     @inlinable
@@ -184,7 +202,16 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         at site: AcquireSite,
         _ body: (Driver.Session) async throws -> Result
     ) async throws -> Result {
-        let lease = try await acquire(request, at: site)
+        try await use(try await acquire(request, at: site), body)
+    }
+
+    @inlinable
+    func use<Result>(
+        _ lease: consuming Lease<Driver.Connection>,
+        _ body: (Driver.Session) async throws -> Result
+    ) async throws -> Result {
+        let measured = core.router.measuresUse ? core.router.begin(on: lease.member) : nil
+        defer { measured?.end() }
         let result = try await body(core.driver.session(on: lease.connection, permit: lease.permit))
         try lease.release()
         return result
@@ -198,6 +225,7 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         var request = request
         request.site = site
         request.affinity = core.driver.currentAffinity
+        if !core.router.isNeutral { request.prefers = core.router.preference(of: request) }
         if core.configuration.staleness != nil, let fresh = try await acquireFresh(request) { return fresh }
         return try await grant(request)
     }
@@ -209,13 +237,6 @@ public final class Cluster<Driver: ClusterDriver>: Sendable {
         } catch {
             throw explain(error, request)
         }
-    }
-
-    @inlinable
-    func request(readOnly: Bool, fallbackPrimary: Bool?, timeout: Duration?) -> AcquireRequest {
-        guard readOnly else { return limited(AcquireRequest(wants: .primary), timeout) }
-        let fallback = fallbackPrimary ?? core.configuration.fallbackPrimary
-        return limited(AcquireRequest(wants: .replica, fallback: fallback ? .primary : []), timeout)
     }
 
     @inlinable
@@ -284,9 +305,11 @@ extension Cluster {
         case .overloaded: return failure(.overloaded, error.message, pool: error)
         default: return failure(.connectFailed, error.message, pool: error)
         }
-        let hosts = core.snapshot().hosts
-        let role = request.wants.contains(.primary) ? "primary" : "replica"
-        let accepted = request.wants.union(request.fallback)
+        let hosts = core.snapshot().hosts.filter { request.member == nil || $0.pool.member == request.member }
+        let accepted = request.accepted
+        let role =
+            request.member.map { core.label(of: $0) }
+            ?? (!accepted.contains(.replica) ? "primary" : accepted.contains(.primary) ? "host" : "replica")
         let serving = hosts.filter { !$0.serves.isDisjoint(with: accepted) }
         let waited = error.waited
         if core.writesArePaused, accepted.contains(.primary),
@@ -302,9 +325,13 @@ extension Cluster {
                 return failure(.noHostReachable, "no host was named within \(waited)\(why)", pool: error)
             }
             guard answers else {
-                return failure(.noHostReachable, "no host could be reached within \(waited)", pool: error)
+                let who = request.member == nil ? "no host could" : "\(role) could not"
+                return failure(.noHostReachable, "\(who) be reached within \(waited)", pool: error)
             }
-            let code: ClusterError.Code = request.wants.contains(.primary) ? .noPrimary : .noReplica
+            if request.member != nil {
+                return failure(.noHostReachable, "\(role) could not be used within \(waited)", pool: error)
+            }
+            let code: ClusterError.Code = accepted.contains(.replica) ? .noReplica : .noPrimary
             return failure(code, "no \(role) within \(waited)", pool: error)
         }
         let size = serving.map(\.pool.size).reduce(0, +)

@@ -9,8 +9,8 @@ public struct ClusterConfiguration: Sendable {
     /// The pool of each host: its limits hold per host. Default: at most 10 connections, made on demand.
     public var pool: PoolConfiguration
     /// How long ``Cluster/write(timeout:fileID:line:_:)``,
-    /// ``Cluster/read(fallbackPrimary:timeout:fileID:line:_:)`` and
-    /// ``Cluster/acquire(readOnly:fallbackPrimary:timeout:fileID:line:)`` wait for a connection: for the role to appear, for a free
+    /// ``Cluster/read(fallbackPrimary:primaryAsReplicaWeight:timeout:fileID:line:_:)`` and
+    /// ``Cluster/acquire(readOnly:fallbackPrimary:primaryAsReplicaWeight:timeout:fileID:line:)`` wait for a connection: for the role to appear, for a free
     /// connection, for connecting, all together. Default: 5 s.
     public var acquireTimeout: Duration
     /// How many requests may wait for a connection to come back, or for a host that has the role; one more fails at once
@@ -36,6 +36,20 @@ public struct ClusterConfiguration: Sendable {
     public var staleness: StalenessPolicy?
     /// Who decides when a higher timeline appears although the primary still answers. Default: the higher timeline wins.
     public var fencing: FencingPolicy
+    /// The probability that a read goes to the primary, 0...1; 1 = all reads. Above 0 primary and replicas stand in for each
+    /// other: while the one that was drawn is not there, the other serves at once. Default: 0.
+    public var primaryAsReplicaWeight: Double
+    /// Which of several hosts that may serve is to. Default: ``BalancingPolicy/greedy``, the one with the most free
+    /// connections.
+    public var balancing: any BalancingPolicy
+    /// The hosts' shares ("host:port": weight), for every policy. A host of weight 0 serves only if there is no other one, and
+    /// requests that would have to wait otherwise. Default: 1 each.
+    public var hostWeights: [String: Double]
+    /// The zone (data centre, availability zone) where this process runs. While a host of this zone may serve, none of another
+    /// one is chosen; it still serves what would have to wait otherwise. Default: no zone.
+    public var zone: String?
+    /// The hosts' zones ("host:port": zone). Default: none is known.
+    public var hostZones: [String: String]
     /// How many response times of health checks the median is taken over. Default: 128.
     public var stopwatchWindowSize: Int
     /// Seeds the choice among equally good hosts and the back-off's jitter, for tests and simulations. Default: random.
@@ -55,6 +69,11 @@ public struct ClusterConfiguration: Sendable {
         refreshDelay: Duration = .seconds(1),
         refreshTimeout: Duration = .seconds(1),
         fallbackPrimary: Bool = false,
+        primaryAsReplicaWeight: Double = 0,
+        balancing: any BalancingPolicy = .greedy,
+        hostWeights: [String: Double] = [:],
+        zone: String? = nil,
+        hostZones: [String: String] = [:],
         staleness: StalenessPolicy? = nil,
         fencing: FencingPolicy = .follow,
         stopwatchWindowSize: Int = 128,
@@ -70,6 +89,11 @@ public struct ClusterConfiguration: Sendable {
         self.refreshDelay = refreshDelay
         self.refreshTimeout = refreshTimeout
         self.fallbackPrimary = fallbackPrimary
+        self.primaryAsReplicaWeight = primaryAsReplicaWeight
+        self.balancing = balancing
+        self.hostWeights = hostWeights
+        self.zone = zone
+        self.hostZones = hostZones
         self.staleness = staleness
         self.fencing = fencing
         self.stopwatchWindowSize = stopwatchWindowSize
@@ -89,6 +113,10 @@ public struct ClusterConfiguration: Sendable {
         if refreshDelay < CheckSchedule.leastGap { return "refreshDelay must be at least \(CheckSchedule.leastGap)" }
         if refreshTimeout <= .zero { return "refreshTimeout must be positive" }
         if let complaint = staleness?.limit.complaint { return complaint }
+        if !(0...1).contains(primaryAsReplicaWeight) { return "primaryAsReplicaWeight must be in 0...1" }
+        if let (host, _) = hostWeights.first(where: { !$0.value.isFinite || $0.value < 0 }) {
+            return "the weight of \(host) must be finite and not negative"
+        }
         if stopwatchWindowSize < 1 { return "stopwatchWindowSize must be at least 1" }
         return nil
     }

@@ -20,6 +20,7 @@ extension ClusterCore {
             configuration: poolConfiguration,
             strategy: strategy
         )
+        router.add(String(describing: endpoint), member)
         return HostSlot(
             endpoint: endpoint,
             member: member,

@@ -46,7 +46,7 @@ extension ClusterCore.State {
         guard !withholding.readless.isEmpty else { return machine }
         var machine = machine
         for (host, slot) in zip(machine.hosts.indices, slots) where withholding.readless.contains(slot.endpoint) {
-            machine.hosts[host].serves.remove(.replica)
+            machine.hosts[host].serves.subtract(.reads)
         }
         return machine
     }

@@ -19,6 +19,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     /// When the check began that is the oldest among the last ones of all hosts.
     let checks = ConditionQueue<ContinuousClock.Instant?>()
     let freshness: Freshness<Driver.Connection>
+    @usableFromInline let router: Router<Driver.Connection>
     let random: @Sendable () -> Double
     /// Of each host's pool.
     let poolConfiguration: PoolConfiguration
@@ -76,6 +77,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             observer: observer
         )
         self.freshness = Freshness(group)
+        self.router = Router(configuration, group: group, clock: clock, random: random)
         self.state = Guarded(
             State(
                 machine: TopologyMachine(
@@ -123,7 +125,11 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     func take(_ check: HostMonitor<Driver>.Check, of host: Int) {
         switch check.outcome {
         case .success(let report):
-            state.withLock { $0.slots[host].stopwatch.record(check.responseTime) }
+            let median: (MemberID, Duration?)? = state.withLock { state in
+                state.slots[host].stopwatch.record(check.responseTime)
+                return router.wantsMedians ? (state.slots[host].member, state.slots[host].stopwatch.median) : nil
+            }
+            if let (member, median) = median, let median { router.note(median: median, of: member) }
             post(.reported(host: host, report, asked: check.began))
         case .failure(let failure):
             post(.failed(host: host, failure, fresh: check.fresh))

@@ -11,11 +11,14 @@ public struct ClusterLease<Driver: ClusterDriver>: ~Copyable {
     public let session: Driver.Session
     /// "host:port" of the server.
     public let host: String
+    /// Ends with the lease, even if that is dropped.
+    private let measured: HostUse?
 
     init(_ lease: consuming Lease<Driver.Connection>, of cluster: Cluster<Driver>) {
         let member = lease.member
         self.session = cluster.core.driver.session(on: lease.connection, permit: lease.permit)
         self.host = cluster.core.label(of: member)
+        self.measured = cluster.core.router.begin(on: member)
         self.lease = lease
     }
 
@@ -23,6 +26,7 @@ public struct ClusterLease<Driver: ClusterDriver>: ~Copyable {
     ///
     /// - Throws: What closing the connection threw, if it could not be kept.
     public consuming func release() throws {
+        measured?.end()
         try lease.release()
     }
 }

@@ -57,5 +57,5 @@ public struct ClusterSnapshot: Sendable {
     /// Hosts that take writes: none or one.
     public var primaries: [Host] { hosts.filter { $0.serves.contains(.primary) } }
     /// Hosts that take reads.
-    public var replicas: [Host] { hosts.filter { $0.serves.contains(.replica) } }
+    public var replicas: [Host] { hosts.filter { !$0.serves.isDisjoint(with: .reads) } }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthousePool
+
 /// How many hosts can be used, by role. Drained hosts are not meant to be.
 struct ReadinessCount: Sendable, Hashable {
     var primaries = 0
@@ -11,7 +13,7 @@ struct ReadinessCount: Sendable, Hashable {
         for host in hosts where !host.isRemoved && !host.isDrained {
             self.hosts += 1
             if host.serves.contains(.primary) { primaries += 1 }
-            if host.serves.contains(.replica) { replicas += 1 }
+            if !host.serves.isDisjoint(with: .reads) { replicas += 1 }
             if host.isAlias { aliases += 1 }
         }
     }

@@ -25,7 +25,7 @@ struct Withholding<Endpoint: Sendable & Hashable>: Sendable {
     func allowed(_ services: ServiceClass, on endpoint: Endpoint) -> ServiceClass {
         var allowed = services
         if pauses > 0 { allowed.remove(.primary) }
-        if readless.contains(endpoint) { allowed.remove(.replica) }
+        if readless.contains(endpoint) { allowed.subtract(.reads) }
         return allowed
     }
 }

@@ -35,9 +35,10 @@ extension Cluster {
             fallbackPrimary: fallbackPrimary ?? core.configuration.fallbackPrimary,
             usesStaleReplicas: usesStaleReplicas ?? core.configuration.staleness?.usesStaleReplicas ?? false
         )
-        var request = request(readOnly: true, fallbackPrimary: fallbackPrimary, timeout: timeout)
+        var request = try readRequest(fallbackPrimary: fallbackPrimary, primaryAsReplicaWeight: 0, timeout: timeout)
         request.site = AcquireSite(fileID: fileID, line: line)
         request.affinity = core.driver.currentAffinity
+        if !core.router.isNeutral { request.prefers = core.router.preference(of: request) }
         let lease = try await acquire(request, under: rule)
         return try await use(lease, body)
     }
@@ -86,19 +87,10 @@ extension Cluster {
         return try await use(try await grant(request), body)
     }
 
-    private func use<Result>(
-        _ lease: consuming Lease<Driver.Connection>,
-        _ body: (Driver.Session) async throws -> Result
-    ) async throws -> Result {
-        let result = try await body(core.driver.session(on: lease.connection, permit: lease.permit))
-        try lease.release()
-        return result
-    }
-
     /// A connection for a read under the configuration's policy; nil for what that is not about.
     @usableFromInline
     func acquireFresh(_ request: AcquireRequest) async throws(ClusterError) -> Lease<Driver.Connection>? {
-        guard let policy = core.configuration.staleness, request.wants == .replica, request.member == nil,
+        guard let policy = core.configuration.staleness, request.wants == .reads, request.member == nil,
             request.filter == nil
         else { return nil }
         let rule = ReadRule(

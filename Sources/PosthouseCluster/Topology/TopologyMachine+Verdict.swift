@@ -93,7 +93,7 @@ extension TopologyMachine {
             let reason = "stale primary: it is on timeline \(timeline), the cluster is on \(highest)"
             return Verdict(state: .quarantined, role: .primary, reason: reason)
         }
-        if report.isReadOnly { return Verdict(state: .up, role: .readOnlyPrimary, serves: .replica) }
+        if report.isReadOnly { return Verdict(state: .up, role: .readOnlyPrimary, serves: .readOnlyPrimary) }
         return Verdict(state: .up, role: .primary, serves: .primary)
     }
 

@@ -392,7 +392,7 @@ import Testing
         report(&machine, 0, HostReport(isInRecovery: false, isReadOnly: true, systemIdentifier: 7, timeline: 1))
         #expect(machine.primary == nil)
         #expect(machine.hosts[0].role == .readOnlyPrimary)
-        #expect(services(machine) == [.replica])
+        #expect(services(machine) == [.readOnlyPrimary])
     }
 
     @Test func refusedFunctionsNeverQuarantineALonePrimary() {
