@@ -36,6 +36,13 @@ import Testing
         }
     }
 
+    /// A hunt checks a host that is kept out every 5 ms, and each check would open a session.
+    @Test func aSessionThatWorksIsReplacedNowAndThenOnly() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        let renewed = (0..<200).filter { schedule.mayRenew(at: start + .milliseconds(5 * $0)) }
+        #expect(renewed == [0, 50, 100, 150])
+    }
+
     @Test func aLostSessionIsReplacedAtOnceButFailuresBackOffWithJitter() {
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         schedule.huntingSince = start

@@ -22,8 +22,8 @@ import PosthouseSimulator
                 exit(64)
             }
             let report = Simulation.run(scenario, records: true)
-            for line in report.trace { print(line) }
-            for violation in report.violations { print("VIOLATION \(violation)") }
+            for line in report.trace { say(line) }
+            for violation in report.violations { say("VIOLATION \(violation)") }
             exit(report.violations.isEmpty ? 0 : 1)
         }
         let first = environment["POSTHOUSE_TEST_SEED"].flatMap(UInt64.init) ?? UInt64(Date().timeIntervalSince1970)
@@ -41,18 +41,23 @@ import PosthouseSimulator
             if !report.violations.isEmpty { fail(scenario, report) }
             sum.add(report)
             seed += 1
-            if (seed - first).isMultiple(of: 250) { print(sum.line(since: began)) }
+            if (seed - first).isMultiple(of: 250) { say(sum.line(since: began)) }
         }
-        print("seeds \(first)...\(seed - 1): \(sum.line(since: began))")
+        say("seeds \(first)...\(seed - 1): \(sum.line(since: began))")
     }
 
     private static func fail(_ scenario: Scenario, _ report: SimulationReport) -> Never {
-        print("seed \(scenario.seed) failed:")
-        for violation in report.violations { print("  \(violation)") }
+        say("seed \(scenario.seed) failed:")
+        for violation in report.violations { say("  \(violation)") }
         let smallest = scenario.shrunk { !Simulation.run($0).violations.isEmpty }
-        print("of its \(scenario.faults.count) faults \(smallest.faults.count) are enough; the script:\n\(smallest)")
-        for violation in Simulation.run(smallest).violations { print("  \(violation)") }
+        say("of its \(scenario.faults.count) faults \(smallest.faults.count) are enough; the script:\n\(smallest)")
+        for violation in Simulation.run(smallest).violations { say("  \(violation)") }
         exit(1)
+    }
+
+    /// At once, also where nobody looks at a terminal.
+    private static func say(_ line: String) {
+        FileHandle.standardOutput.write(Data("\(line)\n".utf8))
     }
 
     private struct Sum {

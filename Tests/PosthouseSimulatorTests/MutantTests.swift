@@ -7,7 +7,7 @@ import Testing
 
 /// A simulator that finds nothing shows something only if it would have found it.
 @Suite struct MutantTests {
-    private static let most: UInt64 = 40
+    private static let most: UInt64 = 12
 
     private func firstFailure(_ run: (Scenario) -> SimulationReport) -> (Scenario, SimulationReport)? {
         for seed in Seeds.first..<Seeds.first + Self.most {
@@ -23,7 +23,7 @@ import Testing
         #expect(firstFailure { Simulation.run($0, neglecting: duty) } != nil)
     }
 
-    @Test(arguments: [TopologyMachine.Guards.staleTimelines, .replacedPrimaries])
+    @Test(arguments: [TopologyMachine.Guards.staleTimelines, .replacedPrimaries, .newRuns, .lostSessions])
     func aClusterWithoutThisGuardIsCaught(guardLeftOut: TopologyMachine.Guards) {
         #expect(firstFailure { Simulation.run($0, neglecting: [], without: guardLeftOut.rawValue) } != nil)
     }

@@ -9,12 +9,15 @@
 struct CheckSchedule: Sendable {
     /// The least time between two checks, whoever asks for them.
     static let leastGap = Duration.milliseconds(5)
+    /// The least time between two sessions that are opened although one is open.
+    static let renewalGap = Duration.milliseconds(250)
 
     var refreshDelay: Duration
     var huntingSince: ContinuousClock.Instant?
     private(set) var lastCheck: ContinuousClock.Instant?
     private(set) var failedConnects = 0
     private var jitter = 1.0
+    private var renewedAt: ContinuousClock.Instant?
 
     init(refreshDelay: Duration) {
         self.refreshDelay = refreshDelay
@@ -41,6 +44,13 @@ struct CheckSchedule: Sendable {
         case lostSession
         /// No session could be opened, or the new one gave no answer.
         case failedConnect
+    }
+
+    /// Whether a session that works may be replaced because it may lead to the wrong server.
+    mutating func mayRenew(at now: ContinuousClock.Instant) -> Bool {
+        if let renewedAt, renewedAt.duration(to: now) < Self.renewalGap { return false }
+        renewedAt = now
+        return true
     }
 
     /// - Parameter random: Uniform in 0...1.

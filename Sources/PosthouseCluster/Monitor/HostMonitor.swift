@@ -102,7 +102,12 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private func check(_ session: inout Driver.Connection?) async -> Check {
         let began = clock.now
         let deadline = began + timeout
-        if wantsNewSession.exchange(false, ordering: .relaxed), let old = session.take() { driver.close(old) }
+        // A host that is kept out asks for a new session at each check, and a hunt checks it every 5 ms.
+        let isDoubted = wantsNewSession.load(ordering: .relaxed)
+        if session == nil || (isDoubted && schedule.withLock { $0.mayRenew(at: began) }) {
+            wantsNewSession.store(false, ordering: .relaxed)
+            if let old = session.take() { driver.close(old) }
+        }
         let fresh = session == nil
         do {
             let connection: Driver.Connection
