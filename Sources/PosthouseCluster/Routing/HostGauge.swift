@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthousePool
 import Synchronization
 
 /// How much one host's connections are used: counted without a lock.
