@@ -47,10 +47,10 @@ extension WorldState {
             note(0x200 + UInt64(host), "probe \(host)")
         case .ping: note(0x280 + UInt64(host), "ping \(host)")
         case .insert(let id):
-            tally.send(to: host, hosts[host], isWrite: true, evidence.settled(at: now), at: now)
+            tally.send(to: host, hosts[host], isWrite: true, evidence, at: now)
             note(0x300 + UInt64(host) ^ id << 16, "insert \(id) at \(host)")
         case .read:
-            tally.send(to: host, hosts[host], isWrite: false, evidence.settled(at: now), at: now)
+            tally.send(to: host, hosts[host], isWrite: false, evidence, at: now)
             note(0x400 + UInt64(host), "read at \(host)")
         }
     }
@@ -184,6 +184,7 @@ extension WorldState {
         switch answer {
         case .report(let report):
             if let timeline = report.timeline { evidence.note(timeline, at: now) }
+            evidence.note(isInRecovery: report.isInRecovery, of: exchange.host, at: now)
             isInRecovery = report.isInRecovery
         case .rows(let recovers): isInRecovery = recovers
         case .inserted: isInRecovery = false

@@ -101,12 +101,21 @@ struct Evidence {
     private var timeline: UInt32 = 0
     private var at: Int64 = 0
     private var before: UInt32 = 0
+    /// Since when it is known of a host that it is no replica.
+    private var primaries: [Int: Int64] = [:]
 
     mutating func note(_ timeline: UInt32, at now: Int64) {
         guard timeline > self.timeline else { return }
         if at < now { before = self.timeline }
         (self.timeline, at) = (timeline, now)
     }
+
+    mutating func note(isInRecovery: Bool, of host: Int, at now: Int64) {
+        if isInRecovery { primaries[host] = nil } else if primaries[host] == nil { primaries[host] = now }
+    }
+
+    /// Whether the last answer of the host said that it is no replica.
+    func knowsAsPrimary(_ host: Int, at now: Int64) -> Bool { primaries[host].map { $0 < now } ?? false }
 
     /// What every task of the process could have acted upon: what came in this very moment is still being worked on.
     func settled(at now: Int64) -> UInt32 { at < now ? timeline : before }
