@@ -58,7 +58,8 @@ import Testing
             ScheduledFault(at: 4500, .start(host: .primary, milliseconds: 200)),
             ScheduledFault(at: 5000, .heal),
         ]
-        let report = Simulation.run(Scenario(seed: Seeds.first, clients: 10_000, faults: faults))
+        let scenario = Scenario(seed: Seeds.first, clients: 10_000, faults: faults)
+        let report = Simulation.run(scenario, configuration: ClusterConfiguration(), neglecting: [])
         #expect(report.violations == [])
         #expect(report.statements > 5000)
         #expect(report.mostPoolConnects <= 30)

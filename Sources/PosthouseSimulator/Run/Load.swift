@@ -69,13 +69,15 @@ struct Load: Sendable {
         let timeout = Duration.milliseconds(Int.random(in: 50...3000, using: &draws))
         let patience = Duration.milliseconds(Int.random(in: 100...1500, using: &draws))
         if Int.random(in: 0...3, using: &draws) > 0 {
-            await write(timeout: timeout, patience)
+            let rest = Int.random(in: 0...3, using: &draws) == 0 ? Int.random(in: 1...300, using: &draws) : nil
+            await write(timeout: timeout, patience, rest: rest.map { .milliseconds($0) })
         } else {
             await read(fallback: Bool.random(using: &draws), timeout: timeout, patience)
         }
     }
 
-    private func write(timeout: Duration, _ patience: Duration) async {
+    /// - Parameter rest: How long the connection is kept for another statement.
+    private func write(timeout: Duration, _ patience: Duration, rest: Duration?) async {
         let id = ledger.withLock { ledger in
             defer { ledger.nextID += 1 }
             return ledger.nextID
@@ -85,8 +87,11 @@ struct Load: Sendable {
             try await stage.cluster.write(timeout: timeout) { db in
                 check(began, timeout, "was served")
                 try await db.insert(id, deadline: time.now + patience)
+                ledger.withLock { $0.acknowledged.append(id) }
+                guard let rest else { return }
+                try await time.sleep(until: time.now + rest)
+                try await db.read(deadline: time.now + patience)
             }
-            ledger.withLock { $0.acknowledged.append(id) }
         } catch {
             judge(error, began, timeout)
         }

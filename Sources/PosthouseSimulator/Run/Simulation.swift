@@ -45,15 +45,17 @@ public enum Simulation {
     }
 
     /// - Parameters:
+    ///   - configuration: The cluster's. Default: one drawn from the seed.
     ///   - duties: What the driver does not do.
     ///   - guards: What the cluster does without; the raw value.
     static func run(
         _ scenario: Scenario,
+        configuration: ClusterConfiguration? = nil,
         records: Bool = false,
         neglecting duties: Duties,
         without guards: UInt32 = 0
     ) -> SimulationReport {
-        var configuration = ClusterConfiguration.drawn(seed: scenario.seed)
+        var configuration = configuration ?? .drawn(seed: scenario.seed)
         configuration.guardsLeftOut = guards
         return perform(scenario, configuration, records: records, neglecting: duties) { stage in
             await Load(scenario, on: stage).run()

@@ -32,8 +32,8 @@ import Testing
         time.executor.run()
 
         #expect(uses.withLock { $0 } == 3)
-        #expect(strategy.counts.opened == 1)
-        #expect(group.snapshot().members[0].available == 1)
+        #expect(strategy.counts.opened > 0)
+        #expect(group.snapshot().members[0].available == strategy.counts.opened)
         group.terminate()
         time.executor.run()
     }
