@@ -5,7 +5,7 @@ import PosthouseCluster
 
 /// Looks at the cluster every so often, and compares what it says with how things are.
 final class Watch: Errand {
-    private static let interval: Int64 = 50_000_000
+    private static let interval: Int64 = 100_000_000
     /// A check of the primary that has just begun hangs for a second and fails; the next one comes a second later; and both
     /// are sent again if the first packet was lost.
     private static let bound: Int64 = 3_000_000_000
