@@ -208,12 +208,19 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                     count: count,
                     slots: state.slots,
                     wakesEarlier: wakesEarlier,
+                    readless: state.withholding.readless,
                     withholding: version
                 )
             }
             guard let step else { return }
             for action in step.actions { run(action, on: step.slots) }
-            freshness.note(step.event, step.machine, step.slots.map(\.member), now: now)
+            freshness.note(
+                step.event,
+                step.machine,
+                step.slots.map(\.member),
+                readless: Set(step.slots.indices.filter { step.readless.contains(step.slots[$0].endpoint) }),
+                now: now
+            )
             if let version = step.withholding { state.withLock { $0.withholding.appliedVersion = version } }
             if step.wakesEarlier { alarm.ring() }
             if !step.actions.isEmpty { changes.post(step.count) }
@@ -227,6 +234,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         let count: ReadinessCount
         let slots: [HostSlot<Driver>]
         let wakesEarlier: Bool
+        let readless: Set<Driver.Endpoint>
         /// The version of what is withheld that the actions bring into force.
         let withholding: Int?
     }

@@ -38,10 +38,12 @@ final class Freshness<Connection: Sendable>: Sendable {
     ///   - event: What it was.
     ///   - machine: What follows from it.
     ///   - members: The hosts' members of the group.
+    ///   - readless: Hosts that are to get no reads.
     func note(
         _ event: TopologyMachine.Event?,
         _ machine: TopologyMachine,
         _ members: [MemberID],
+        readless: Set<Int>,
         now: ContinuousClock.Instant
     ) {
         let changes = state.withLock { state in
@@ -52,7 +54,7 @@ final class Freshness<Connection: Sendable>: Sendable {
             state.systemIdentifier = machine.systemIdentifier
             state.timeline = machine.highestTimeline
             state.hosts = machine.hosts.enumerated().map { index, host in
-                let isReplica = host.role == .replica && host.serves.contains(.replica)
+                let isReplica = host.serves.contains(.replica) && !readless.contains(index)
                 if host.role != .replica { state.lags[index] = nil }
                 return ReadRules.Host(
                     isPrimary: host.serves.contains(.primary),
