@@ -73,6 +73,15 @@ public final class SimulatedTime: ClusterClock {
         return .nanoseconds(longest)
     }
 
+    /// How long the process was away since then, all times together.
+    func absence(since start: ContinuousClock.Instant) -> Duration {
+        let start = Self.nanoseconds(of: start)
+        let sum = state.withLock { state in
+            state.pauses.reduce(0) { $1.end <= start ? $0 : $0 + min($1.length, $1.end - start) }
+        }
+        return .nanoseconds(sum)
+    }
+
     /// Suspends until that time.
     ///
     /// - Throws: `CancellationError`.

@@ -124,7 +124,7 @@ struct Load: Sendable {
     }
 
     private func check(_ began: ContinuousClock.Instant, _ timeout: Duration, _ what: String) {
-        let late = began.duration(to: time.now) - timeout - time.stall(since: began)
+        let late = began.duration(to: time.now) - timeout - time.absence(since: began)
         if late > Self.tolerance { world.violate("a request \(what) \(late) after its deadline") }
     }
 
