@@ -14,6 +14,8 @@ struct Extent {
     var warmUpSeconds: Double
     var cancelled: Double
     var waiting: Double
+    /// That price a hit.
+    var pricedProcesses: Int
 
     static let full = Extent(
         rounds: 5,
@@ -23,7 +25,8 @@ struct Extent {
         hitShare: 1,
         warmUpSeconds: 6,
         cancelled: 1_000_000,
-        waiting: 100_000
+        waiting: 100_000,
+        pricedProcesses: 10
     )
 
     /// To see that everything works; its figures say little.
@@ -35,7 +38,8 @@ struct Extent {
         hitShare: 0.2,
         warmUpSeconds: 3,
         cancelled: 100_000,
-        waiting: 20_000
+        waiting: 20_000,
+        pricedProcesses: 3
     )
 
     static let hitCallers = [1, 2, 8, 64]

@@ -10,6 +10,8 @@ struct Question: Equatable {
         case scoped
         /// CALLERS COUNT: pairs of compare-exchanges on one word, as a limit of what a hit can cost.
         case pair
+        /// SIZE SLICES: what one caller's hit costs in such pairs, while no neighbour takes the processor's units.
+        case priced
         /// SIZE LEASED COUNT: hits by one caller while that many are leased to others.
         case among
         /// TASKS SIZE LEASES RUNS: so many leases together, shared by new tasks; the median of so many runs.
@@ -56,7 +58,7 @@ extension Question.Kind {
     fileprivate var count: Int {
         switch self {
         case .warm, .allocations, .waiting, .suspended: 1
-        case .pair, .outage, .cancelled: 2
+        case .pair, .priced, .outage, .cancelled: 2
         case .hit, .scoped, .hold, .among: 3
         case .burst: 4
         case .spike: 5

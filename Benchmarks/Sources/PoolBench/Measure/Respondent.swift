@@ -16,6 +16,9 @@ struct Respondent {
         case .scoped: return ["ns": try await scoped(question)]
         case .pair:
             return ["ns": try await ComparedPair().nanoseconds(callers: question.count(0), count: question.count(1))]
+        case .priced:
+            let pool = try await fullPool(of: question.count(0))
+            return try await PricedHits(slices: question.count(1)).run(on: pool)
         case .among: return ["ns": try await hitAmongLeased(question)]
         case .hold:
             let pool = try await fullPool(of: question.count(1))

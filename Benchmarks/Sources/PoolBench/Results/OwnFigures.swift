@@ -1,11 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkKit
+
 /// What is asked of our pool alone.
 struct OwnFigures: Codable {
+    var priced: Priced
     var allocations: Allocations
     var outage: Outage
     var cancelled: Cancelled
     var waiting: Waiting
+
+    /// One caller's idle hit while nobody else uses the processor's core (``PricedHits``).
+    struct Priced: Codable {
+        /// The median of the processes that ran undisturbed at least once.
+        var pairs: Double
+        var nanoseconds: Double
+        /// The same over all slices, whoever else was using the core.
+        var pairsDisturbed: Double
+        /// How many of the slices were undisturbed.
+        var undisturbed: Double
+
+        enum CodingKeys: String, CodingKey {
+            case pairs = "cas_pairs"
+            case nanoseconds = "ns"
+            case pairsDisturbed = "cas_pairs_disturbed"
+            case undisturbed = "undisturbed_share"
+        }
+    }
 
     /// Blocks asked of the allocator.
     struct Allocations: Codable {
@@ -87,6 +108,7 @@ extension OwnFigures {
     private static let allocatingHits = 1_000_000
 
     init(solo: Solo, extent: Extent) throws {
+        priced = Priced(try (0..<extent.pricedProcesses).map { _ in try solo.ask(Question(.priced, 64, 4000)) })
         let counted = try solo.ask(Question(.allocations, Double(Self.allocatingHits)))
         allocations = Allocations(
             hits: Self.allocatingHits,
@@ -107,6 +129,19 @@ extension OwnFigures {
             bytesEach: try solo.ask(Question(.waiting, extent.waiting)).figure("bytes").rounded(),
             bytesTask: try solo.ask(Question(.suspended, extent.waiting)).figure("bytes").rounded()
         )
+    }
+}
+
+extension OwnFigures.Priced {
+    /// - Parameter answers: Of several processes, whose memory lies differently.
+    fileprivate init(_ answers: [Answer]) {
+        let fastest = answers.map { $0.figure("units") }.min() ?? .nan
+        let undisturbed = answers.filter { $0.figure("units") <= fastest * PricedHits.tolerance }
+        pairs = undisturbed.map { $0.figure("pairs") }.median.rounded(to: 2)
+        nanoseconds = undisturbed.map { $0.figure("ns") }.median.rounded(to: 1)
+        pairsDisturbed = answers.map { $0.figure("pairs_disturbed") }.median.rounded(to: 2)
+        self.undisturbed = (undisturbed.map { $0.figure("undisturbed") }.reduce(0, +) / Double(answers.count))
+            .rounded(to: 3)
     }
 }
 

@@ -30,9 +30,12 @@ extension PoolResults {
             )
         }
         let counted = ours.allocations
+        let priced = ours.priced
         return ["Idle hits, pool of \(Extent.hitPool): time for one, all callers together"] + TextTable(rows).lines + [
             "in CAS pairs: of a pair of compare-exchanges on one word, by one caller alone; contended: by as many callers",
             "withConnection: to acquire+release; / ours: above 1 the peer takes longer",
+            "one caller while nobody else uses the core: \(priced.nanoseconds.text(0)) ns, \(priced.pairs.text(1)) pairs "
+                + "(\((100 * priced.undisturbed).text(0))% of all slices; over all of them \(priced.pairsDisturbed.text(1)))",
             "blocks allocated in \(counted.hits) hits: \(counted.acquireRelease) by acquire+release, "
                 + "\(counted.withConnection) by withConnection",
         ]
