@@ -35,6 +35,17 @@ let package = Package(
             swiftSettings: settings
         ),
         .executableTarget(
+            name: "Failover",
+            dependencies: [
+                "BenchmarkKit",
+                .product(name: "Posthouse", package: "posthouse"),
+                .product(name: "PosthouseReactor", package: "posthouse"),
+                .product(name: "PosthouseTestKit", package: "posthouse"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
             name: "PoolBench",
             dependencies: [
                 "BenchmarkKit",

@@ -3,8 +3,9 @@
 # Builds the benchmarks, installs the peers (the Python ones into a virtual environment beside this file, HikariCP from
 # Debian's packages), and compares them all.
 #
-# usage: run.sh [select1|pool [OPTION...]]     both without options if nothing is said; --help lists a benchmark's options
+# usage: run.sh [select1|pool|failover|cost [OPTION...]]
 #
+# All of them without options if nothing is said, which takes half an hour; --help lists a benchmark's options.
 # BENCH_ROUNDS and BENCH_SECONDS from the environment are for select1.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -74,16 +75,28 @@ run_pool() {
     "$program" compare "${peers[@]}" --peers peers --output results --swift-version "$(swift_version)" "$@"
 }
 
+# Needs a PostgreSQL; what loses packets also root and iptables.
+run_failover() {
+    build Failover
+    local peer=()
+    if [ -x .venv/bin/python ]; then peer+=(--python .venv/bin/python); fi
+    "$program" "$1" "${peer[@]}" --peers peers --output results --swift-version "$(swift_version)" "${@:2}"
+}
+
 install_peers
-case "${1:-both}" in
-both)
+case "${1:-all}" in
+all)
     run_select1
     run_pool
+    run_failover compare
+    run_failover cost
     ;;
 select1) run_select1 "${@:2}" ;;
 pool) run_pool "${@:2}" ;;
+failover) run_failover compare "${@:2}" ;;
+cost) run_failover cost "${@:2}" ;;
 *)
-    echo "usage: run.sh [select1|pool [OPTION...]]" >&2
+    echo "usage: run.sh [select1|pool|failover|cost [OPTION...]]" >&2
     exit 64
     ;;
 esac

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Whose application takes part.
+enum Contender: String, Codable, CaseIterable, Hashable {
+    case posthouse, hasql
+    /// With a refresh delay of 20 ms.
+    case hasqlFast = "hasql-20ms"
+
+    var name: String {
+        switch self {
+        case .posthouse: "Posthouse"
+        case .hasql: "hasql, as it comes"
+        case .hasqlFast: "hasql, refresh every 20 ms"
+        }
+    }
+
+    /// Each has ids of its own, so that all can write into one table.
+    var firstID: Int { (Self.allCases.firstIndex(of: self) ?? 0) * 100_000_000 }
+    var ids: Range<Int> { firstID..<firstID + 100_000_000 }
+
+    /// - Parameter python: One that has hasql; without it only ours takes part.
+    func command(
+        dsn: String,
+        trial: Int,
+        python: String?,
+        peers: String,
+        writers: Int = 2,
+        readers: Int = 1
+    ) -> [String]? {
+        let first = "\(firstID + trial * 1_000_000)"
+        let load = ["\(writers)", "\(readers)"]
+        switch self {
+        case .posthouse:
+            return [CommandLine.arguments[0], "apply", dsn, first, "--writers", load[0], "--readers", load[1]]
+        case .hasql: return python.map { [$0, "\(peers)/failover.py", dsn, first] + load }
+        case .hasqlFast: return python.map { [$0, "\(peers)/failover.py", dsn, first] + load + ["0.02"] }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import BenchmarkKit
+import Foundation
+import PosthouseTestKit
+
+/// One loss of a primary that all contenders' applications live through together, and the lost one's return as it was.
+struct Trial {
+    /// What one application felt.
+    struct Outcome: Codable {
+        /// Until its first write on the new primary: from the moment a tight loop on a warm connection could write, or,
+        /// after a silent loss, from the loss. In milliseconds; `nil`: not within the limit.
+        var gap: Double?
+        /// Rows on the old primary that were asked for after the first write on the new one was: they are lost.
+        var sentToStale = 0
+        /// Other acknowledged writes that the new primary does not have.
+        var missing = 0
+        var duplicates = 0
+        var acknowledged = 0
+        var failedWrites = 0
+        var reads = 0
+        var failedReads = 0
+
+        enum CodingKeys: String, CodingKey {
+            case missing, duplicates, acknowledged, reads
+            case gap = "first_write_ms"
+            case sentToStale = "sent_to_stale"
+            case failedWrites = "failed_writes"
+            case failedReads = "failed_reads"
+        }
+    }
+
+    var servers: LocalCluster
+    var filter: PacketFilter?
+    var strike: Strike
+    /// From the loss to the promotion.
+    var wait: Duration
+    /// Who is not on the new primary by then, after it could write, is not waited for.
+    var limit: Duration = .seconds(15)
+    /// How long all go on when the old primary is back.
+    var afterwards: Duration = .seconds(2)
+
+    func run(_ commands: [Contender: [String]]) async throws -> [Contender: Outcome] {
+        let (old, heir) = (servers.primary, servers.replicas[0])
+        try await replicateSynchronously(from: old, to: heir)
+        var programs: [Contender: ApplicationProgram] = [:]
+        do {
+            for (contender, command) in commands {
+                programs[contender] = try ApplicationProgram(contender.name, command)
+            }
+            for (contender, program) in programs {
+                guard try await program.firstWrite(by: old.port, within: .seconds(60)) != nil else {
+                    throw ChildProgram.Failure(description: "\(contender.name) does not begin")
+                }
+            }
+            return try await lose(old, heir, programs)
+        } catch {
+            for program in programs.values { program.kill() }
+            throw error
+        }
+    }
+
+    private func lose(
+        _ old: LocalNode,
+        _ heir: LocalNode,
+        _ programs: [Contender: ApplicationProgram]
+    ) async throws -> [Contender: Outcome] {
+        // Pools warm up, and nobody's checks are in step with the loss.
+        try await Task.sleep(for: .milliseconds(Int.random(in: 1500...2500)))
+        let yardstick = try await WarmLoop(heir)
+        let lost = monotonicNanoseconds()
+        try await strike.hit(old, filter)
+        try await Task.sleep(for: wait)
+        async let writable = yardstick.firstWrite()
+        try await heir.promote(waiting: false)
+        let possible = try await writable
+        var firsts: [Contender: UInt64] = [:]
+        for (contender, program) in programs {
+            let left = limit - .nanoseconds(Int64(monotonicNanoseconds() - possible))
+            firsts[contender] = try await program.firstWrite(by: heir.port, within: max(left, .milliseconds(10)))
+        }
+        try await strike.undo(old, filter)
+        try await Task.sleep(for: afterwards)
+        var outcomes: [Contender: Outcome] = [:]
+        for (contender, program) in programs {
+            let since = strike.isSilent ? lost : possible
+            outcomes[contender] = try await reckon(
+                contender,
+                try await program.end(),
+                old,
+                heir,
+                gap: firsts[contender].map { (Double($0) - Double(since)) / 1e6 }
+            )
+        }
+        try await servers.repoint(to: heir)
+        return outcomes
+    }
+
+    private func reckon(
+        _ contender: Contender,
+        _ report: ApplicationReport,
+        _ old: LocalNode,
+        _ heir: LocalNode,
+        gap: Double?
+    ) async throws -> Outcome {
+        let found = try await ids(of: contender, on: heir)
+        var outcome = Outcome(gap: gap?.rounded(to: 1), duplicates: found.values.filter { $0 > 1 }.count)
+        outcome.failedWrites = report.failed
+        (outcome.reads, outcome.failedReads) = (report.reads, report.failedReads)
+        // Ids are given in order: what is later than the first one here was asked for later.
+        let turn = report.acknowledged.first { $0.port == heir.port }?.ids.first
+        let stale = try await ids(of: contender, on: old).keys.filter { id in turn.map { id > $0 } ?? false }
+        outcome.sentToStale = stale.count
+        for server in report.acknowledged {
+            outcome.acknowledged += server.ids.count
+            outcome.missing += server.ids.filter { found[$0] == nil && !stale.contains($0) }.count
+        }
+        return outcome
+    }
+
+    /// How often each is there.
+    private func ids(of contender: Contender, on node: LocalNode) async throws -> [Int: Int] {
+        let range = contender.ids
+        let rows = try await node.query(
+            "SELECT id FROM ledger WHERE id >= \(range.lowerBound) AND id < \(range.upperBound)",
+            within: .seconds(60)
+        )
+        return rows.reduce(into: [:]) { found, row in
+            if let id = row.first.flatMap({ $0 }).flatMap({ Int($0) }) { found[id, default: 0] += 1 }
+        }
+    }
+
+    /// Makes the lost primary a replica of the new one, for the next trial.
+    func restore() async throws {
+        let primary = servers.primary
+        try await primary.query("TRUNCATE ledger")
+        // A replica that was ahead of the heir cannot follow it, and nobody says so: all are made anew.
+        for node in servers.replicas { try await node.rejoin(following: primary) }
+        for node in servers.replicas { try await node.waitUntilStreaming(from: primary) }
+    }
+
+    /// No acknowledged write can be lost then. The heir itself must not wait for anybody when it is promoted.
+    private func replicateSynchronously(from primary: LocalNode, to heir: LocalNode) async throws {
+        try await heir.query("ALTER SYSTEM RESET synchronous_standby_names")
+        try await heir.reload()
+        try await primary.query("ALTER SYSTEM SET synchronous_standby_names = '\(heir.name)'")
+        try await primary.reload()
+        let state = "SELECT sync_state FROM pg_stat_replication WHERE application_name = '\(heir.name)'"
+        let end = ContinuousClock.now + .seconds(60)
+        while try await primary.value(of: state) != "sync" {
+            guard ContinuousClock.now < end else {
+                throw ChildProgram.Failure(description: "\(heir.name) is no synchronous standby")
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import BenchmarkKit
+import Foundation
+
+/// A comparison's outcome, as it is kept in `results/`.
+struct FailoverResults: Codable {
+    /// One loss, and what each contender's application felt.
+    struct Loss: Codable {
+        var strike: Strike
+        /// From the loss to the promotion, in seconds.
+        var promotionAfter: Double
+        var outcomes: [String: Trial.Outcome]
+
+        enum CodingKeys: String, CodingKey {
+            case strike, outcomes
+            case promotionAfter = "promotion_after_s"
+        }
+    }
+
+    var version = 1
+    var benchmark = "failover"
+    /// The day, in UTC.
+    var measuredOn: String
+    var machine: MachineFacts
+    /// From a crash to the promotion, in seconds.
+    var longestWait: Double
+    private(set) var losses: [Loss] = []
+
+    enum CodingKeys: String, CodingKey {
+        case version, benchmark, machine, losses
+        case measuredOn = "measured_on"
+        case longestWait = "longest_wait_s"
+    }
+
+    init(measuredOn: String, machine: MachineFacts, longestWait: Double) {
+        self.measuredOn = measuredOn
+        self.machine = machine
+        self.longestWait = longestWait
+    }
+
+    mutating func add(_ outcomes: [Contender: Trial.Outcome], strike: Strike, wait: Double) {
+        let named = Dictionary(uniqueKeysWithValues: outcomes.map { ($0.key.rawValue, $0.value) })
+        losses.append(Loss(strike: strike, promotionAfter: wait.rounded(to: 2), outcomes: named))
+    }
+
+    func outcomes(of contender: Contender, _ strike: Strike) -> [Trial.Outcome] {
+        losses.filter { $0.strike == strike }.compactMap { $0.outcomes[contender.rawValue] }
+    }
+
+    func write(to folder: URL) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try (encoder.encode(self) + Data("\n".utf8)).write(to: folder.appending(path: "failover.json"))
+        try Data(StripPlot(self).svg.utf8).write(to: folder.appending(path: "failover.svg"))
+    }
+
+    /// For a terminal.
+    var report: String {
+        Strike.allCases.compactMap(report).joined(separator: "\n\n")
+            + "\n\nsent to stale: rows on the old primary that were asked for after the first write on the new one was; lost\n"
+            + "missing: other acknowledged writes that the new primary does not have; the heir is a synchronous standby\n"
+            + "all contenders live through each loss together; \(machine.summary)"
+    }
+
+    private func report(_ strike: Strike) -> String? {
+        guard losses.contains(where: { $0.strike == strike }) else { return nil }
+        var rows = [
+            [
+                "", "losses", "median ms", "worst ms", "never", "sent to stale", "missing", "twice", "acknowledged",
+                "failed writes", "reads", "failed reads",
+            ]
+        ]
+        for contender in Contender.allCases {
+            let those = outcomes(of: contender, strike)
+            guard !those.isEmpty else { continue }
+            let gaps = those.compactMap(\.gap)
+            func sum(_ figure: KeyPath<Trial.Outcome, Int>) -> String {
+                "\(those.map { $0[keyPath: figure] }.reduce(0, +))"
+            }
+            rows.append([
+                contender.name, "\(those.count)", gaps.median.text(1), (gaps.max() ?? .nan).text(1),
+                "\(those.count - gaps.count)", sum(\.sentToStale), sum(\.missing), sum(\.duplicates),
+                sum(\.acknowledged), sum(\.failedWrites), sum(\.reads), sum(\.failedReads),
+            ])
+        }
+        let head =
+            switch strike {
+            case .crash:
+                "Crash, promotion after 0 to \(longestWait.text(0)) s: first write after a tight loop on a warm "
+                    + "connection could"
+            case .freeze: "Frozen under traffic, promotion at once: first write after the loss"
+            case .drop: "Packets dropped under traffic, promotion at once: first write after the loss"
+            }
+        return ([head] + TextTable(rows).lines).joined(separator: "\n")
+    }
+}
