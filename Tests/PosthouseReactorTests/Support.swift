@@ -64,7 +64,7 @@ func eventually(
     _ condition: () throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     while try !condition() {
         try #require(ContinuousClock.now < deadline, "never came to be", sourceLocation: sourceLocation)
         try await Task.sleep(for: .microseconds(200))
@@ -172,7 +172,7 @@ func outcome(
 
 /// Far enough away not to matter, near enough to end a test that hangs.
 func later() -> ContinuousClock.Instant {
-    .now + .seconds(60)
+    .now + .seconds(300)
 }
 
 /// A small generator that replays from its seed.
@@ -248,4 +248,12 @@ private final class ThreadStart: Sendable {
     init(_ body: @escaping @Sendable () -> Void) {
         self.body = body
     }
+}
+
+/// How many processors this process may use, which is how many threads the default executor has. Fewer than the machine has,
+/// where somebody has set limits.
+func usableProcessors() -> Int {
+    var set = cpu_set_t()
+    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
+    return withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import PosthousePool
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct SharedPoolTests {
     private typealias Shared = SharedPool<ConnectionPool<ScriptedStrategy>>
 
