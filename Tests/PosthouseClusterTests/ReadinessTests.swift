@@ -105,7 +105,7 @@ import Testing
         await #expect { try await cancelled.value } throws: { ($0 as? ClusterError)?.code == .cancelled }
         cluster.terminate()
         await #expect { try await closed.value } throws: { ($0 as? ClusterError)?.code == .closed }
-        await #expect { try await cluster.waitNextCheck(timeout: patience) } throws: { ($0 as? ClusterError)?.code == .closed }
+        await #expect { try await cluster.waitNextCheck() } throws: { ($0 as? ClusterError)?.code == .closed }
     }
 
     // MARK: - Which hosts

@@ -29,7 +29,7 @@ private final class ScriptedTransport: PatroniTransport {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct PatroniSourceTests {
+@Suite(.timeLimit(.minutes(20))) struct PatroniSourceTests {
     private let good = PatroniResponse(status: 200, body: Array(Samples.three.utf8))
 
     private func url(_ name: String) -> String { "http://\(name):8008/cluster" }

@@ -5,70 +5,72 @@ import Testing
 
 @testable import PosthouseTestKit
 
-/// Whatever ends the process, its cluster ends too. The processes here are forks of the test binary (exit tests) that
-/// print what they started and die.
-@Suite(.serialized, .timeLimit(.minutes(3)))
-struct LeftoverTests {
-    @Test func aKilledProcessLeavesNothing() async throws {
-        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
-            try await Doomed.start { _ in Doomed.die(of: SIGKILL) }
+extension LocalServers {
+    /// Whatever ends the process, its cluster ends too. The processes here are forks of the test binary (exit tests) that
+    /// print what they started and die.
+    @Suite(.timeLimit(.minutes(20)))
+    struct LeftoverTests {
+        @Test func aKilledProcessLeavesNothing() async throws {
+            let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+                try await Doomed.start { _ in Doomed.die(of: SIGKILL) }
+            }
+            try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
         }
-        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
-    }
 
-    @Test func anInterruptedProcessLeavesNothing() async throws {
-        let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
-            try await Doomed.start { _ in Doomed.die(of: SIGINT) }
+        @Test func anInterruptedProcessLeavesNothing() async throws {
+            let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
+                try await Doomed.start { _ in Doomed.die(of: SIGINT) }
+            }
+            try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
         }
-        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
-    }
 
-    @Test func aProcessThatExitsWithoutShutdownLeavesNothing() async throws {
-        let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
-            try await Doomed.start { _ in exit(0) }
+        @Test func aProcessThatExitsWithoutShutdownLeavesNothing() async throws {
+            let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+                try await Doomed.start { _ in exit(0) }
+            }
+            try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
         }
-        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
-    }
 
-    @Test func aKilledProcessLeavesNothingOfFrozenAndOrphanedServersEither() async throws {
-        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
-            try await Doomed.start { cluster in
-                // The replica's children outlive their postmaster, because they are frozen.
-                try await cluster.nodes[1].pause()
-                let postmaster = try await cluster.nodes[1].status().pid ?? 0
-                kill(postmaster, SIGKILL)
+        @Test func aKilledProcessLeavesNothingOfFrozenAndOrphanedServersEither() async throws {
+            let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+                try await Doomed.start { cluster in
+                    // The replica's children outlive their postmaster, because they are frozen.
+                    try await cluster.nodes[1].pause()
+                    let postmaster = try await cluster.nodes[1].status().pid ?? 0
+                    kill(postmaster, SIGKILL)
+                    Doomed.die(of: SIGKILL)
+                }
+            }
+            try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
+        }
+
+        @Test(.enabled(if: LocalPatroni.isInstalled, "needs Patroni and etcd"))
+        func aKilledProcessLeavesNothingOfPatroniEither() async throws {
+            let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+                let patroni = try await LocalPatroni.start(.init(members: 2))
+                try await Doomed.announce(patroni.servers)
                 Doomed.die(of: SIGKILL)
             }
+            try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
         }
-        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
-    }
 
-    @Test(.enabled(if: LocalPatroni.isInstalled, "needs Patroni and etcd"))
-    func aKilledProcessLeavesNothingOfPatroniEither() async throws {
-        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
-            let patroni = try await LocalPatroni.start(.init(members: 2))
-            try await Doomed.announce(patroni.servers)
-            Doomed.die(of: SIGKILL)
+        @Test func aClusterThatIsLetGoOfLeavesNothing() async throws {
+            var cluster: LocalCluster? = try await LocalCluster.start()
+            let folder = try #require(cluster?.folder)
+            let user = try #require(cluster?.layout.user)
+            cluster = nil
+            #expect(try await waitUntilTrue { !Files.exists(folder) })
+            #expect(try ProcessFolder(path: folder, user: user).list().isEmpty)
         }
-        try await Doomed.expectNothingLeft(of: result?.standardOutputContent)
-    }
 
-    @Test func aClusterThatIsLetGoOfLeavesNothing() async throws {
-        var cluster: LocalCluster? = try await LocalCluster.start()
-        let folder = try #require(cluster?.folder)
-        let user = try #require(cluster?.layout.user)
-        cluster = nil
-        #expect(try await waitUntilTrue { !Files.exists(folder) })
-        #expect(try ProcessFolder(path: folder, user: user).list().isEmpty)
-    }
-
-    @Test func aStartThatIsCancelledLeavesNothing() async throws {
-        let name = "posthouse-marker-\(getpid())"
-        let starting = Task {
-            try await LocalCluster.start(.init(replicas: 2, settings: ["update_process_title": name]))
+        @Test func aStartThatIsCancelledLeavesNothing() async throws {
+            let name = "posthouse-marker-\(getpid())"
+            let starting = Task {
+                try await LocalCluster.start(.init(replicas: 2, settings: ["update_process_title": name]))
+            }
+            starting.cancel()
+            await #expect(throws: LocalClusterError.self) { try await starting.value }
         }
-        starting.cancel()
-        await #expect(throws: LocalClusterError.self) { try await starting.value }
     }
 }
 
