@@ -13,7 +13,7 @@ extension CommandsWithServers {
 
         @Test func statusAndExecTellOfEachHostAndRole() async throws {
             try await LocalCluster.withCluster(LocalCluster.Configuration(replicas: 1)) { servers in
-                let status = try await CommandRun("status", servers.dsn(), "--json")
+                let status = try await CommandRun("status", servers.dsn(), "--json", "--timeout", "60")
                 #expect(status.status == 0)
                 let hosts = try hosts(status)
                 #expect(hosts.map { $0["role"] as? String } == ["primary", "replica"])
@@ -47,10 +47,10 @@ extension CommandsWithServers {
                 let orphaned = try await CommandRun("exec", servers.dsn(), "--timeout", "5", "SELECT 1")
                 #expect(orphaned.status == 75)
                 #expect(orphaned.errors.contains("127.0.0.1:\(servers.nodes[0].port): down"))
-                let withoutPrimary = try await CommandRun("status", servers.dsn(), "--json")
+                let withoutPrimary = try await CommandRun("status", servers.dsn(), "--json", "--timeout", "60")
                 #expect(withoutPrimary.status == 75)
                 try await servers.nodes[1].stop(.immediate)
-                let nobody = try await CommandRun("status", servers.dsn(), "--json")
+                let nobody = try await CommandRun("status", servers.dsn(), "--json", "--timeout", "60")
                 #expect(nobody.status == 69)
                 #expect(try self.hosts(nobody).allSatisfy { $0["state"] as? String == "down" })
                 let unreachable = try await CommandRun("exec", servers.dsn(), "--timeout", "5", "SELECT 1")

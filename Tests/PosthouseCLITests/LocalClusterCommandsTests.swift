@@ -26,7 +26,7 @@ extension CommandsWithServers {
             #expect(try nodes(await cluster("kill", "node1"))["node1"]?["state"] as? String == "down")
             #expect(try nodes(await cluster("promote", "node2"))["node2"]?["role"] as? String == "primary")
             #expect(try nodes(await cluster("start", "node1"))["node1"]?["state"] as? String == "up")
-            let status = try await CommandRun("status", dsn, "--json")
+            let status = try await CommandRun("status", dsn, "--json", "--timeout", "60")
             #expect(status.status == 0)
             let hosts = try #require(status.object()?["hosts"] as? [NSDictionary])
             #expect(hosts.map { $0["state"] as? String } == ["quarantined", "up"])

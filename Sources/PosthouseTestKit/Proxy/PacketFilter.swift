@@ -46,7 +46,8 @@ public final class PacketFilter: Sendable {
     public static func isAvailable() async -> Bool {
         guard geteuid() == 0, let filter = try? await self.install() else { return false }
         // Nobody listens on port 1.
-        let isObeyed = (try? await filter.drop(1)) != nil && (try? await filter.reject(1)) != nil
+        var isObeyed = (try? await filter.drop(1)) != nil
+        if isObeyed { isObeyed = (try? await filter.reject(1)) != nil }
         await filter.remove()
         return isObeyed
     }
