@@ -39,7 +39,7 @@ struct RealPatroniTests {
             try await writers.more(100)
             let heir = try #require(patroni.members.first { $0 !== old })
             let began = ContinuousClock.now
-            try await cluster.pauseWrites { try await patroni.switchover(to: heir) }
+            try await cluster.pauseWrites(timeout: .seconds(180)) { try await patroni.switchover(to: heir) }
             let paused = began.duration(to: .now)
             try await writers.more(100)
             let written = await writers.stop()
@@ -64,7 +64,7 @@ struct RealPatroniTests {
             let writers = Writers(on: cluster, count: 4)
             try await writers.more(100)
             // Patroni is done before the proxy knows: until then the name leads nowhere, or to a replica.
-            let heir = try await cluster.pauseWrites { try await patroni.switchover() }
+            let heir = try await cluster.pauseWrites(timeout: .seconds(180)) { try await patroni.switchover() }
             try await writers.more(100)
             let written = await writers.stop()
             #expect(writers.errors.isEmpty, "\(writers.errors.prefix(3))")

@@ -116,7 +116,7 @@ public final class LocalPatroni: Sendable {
         }
         guard isSynchronous, members.count > 1 else { return true }
         // PostgreSQL knows a standby before etcd does, and etcd decides who may lead.
-        let answer = try? await leader.request("/cluster", within: .seconds(2))
+        let answer = try? await leader.request("/cluster", within: .seconds(10))
         return answer?.body.contains("\"sync_standby\"") == true
     }
 
@@ -176,7 +176,7 @@ public final class LocalPatroni: Sendable {
 
     private func set(paused: Bool) async throws(LocalClusterError) {
         let order = "{\"pause\": \(paused)}"
-        let answered = try await waitUntil(.now + .seconds(30), every: .milliseconds(50)) {
+        let answered = try await waitUntil(.now + .seconds(120), every: .milliseconds(50)) {
             () async throws(LocalClusterError) in
             for member in self.members {
                 guard let answer = try? await member.request("/config", method: "PATCH", body: order) else { continue }
@@ -186,7 +186,7 @@ public final class LocalPatroni: Sendable {
         }
         guard answered else { throw await failure("No Patroni takes an order.") }
         // Each of them learns of it for itself.
-        let known = try await waitUntil(.now + .seconds(30), every: .milliseconds(20)) {
+        let known = try await waitUntil(.now + .seconds(120), every: .milliseconds(20)) {
             () async throws(LocalClusterError) in
             for member in self.members {
                 guard let answer = try? await member.request("/patroni") else { continue }
@@ -233,7 +233,7 @@ public final class LocalPatroni: Sendable {
     private func failure(_ message: String) async -> LocalClusterError {
         var said: [String] = []
         for member in members {
-            let answer = try? await member.request("/patroni", within: .seconds(1))
+            let answer = try? await member.request("/patroni", within: .seconds(10))
             said.append("\(member.name): \(answer.map { "\($0.status) \($0.body)" } ?? "no answer")")
         }
         return LocalClusterError(.timedOut, message, log: said.joined(separator: "\n") + "\n" + logs(lines: 15))
