@@ -249,11 +249,3 @@ private final class ThreadStart: Sendable {
         self.body = body
     }
 }
-
-/// How many processors this process may use, which is how many threads the default executor has. Fewer than the machine has,
-/// where somebody has set limits.
-func usableProcessors() -> Int {
-    var set = cpu_set_t()
-    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
-    return withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
-}
