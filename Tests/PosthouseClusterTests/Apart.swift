@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
+import Synchronization
 import Testing
 
-/// Runs a test on a thread that the default executor does not know, one such test at a time. A long computation would hold
-/// one of the few threads on which all other tests wait for something in real time.
+/// Runs a test on one of two threads that the default executor does not know. A long computation would hold one of the few
+/// threads on which all other tests wait for something in real time; and many threads would take the processors from them.
 struct Apart: TestTrait, SuiteTrait, TestScoping {
-    private static let executor = OwnThread()
+    private static let executors = [OwnThread(), OwnThread()]
+    private static let tests = Atomic<Int>(0)
 
     var isRecursive: Bool { true }
 
@@ -15,7 +17,8 @@ struct Apart: TestTrait, SuiteTrait, TestScoping {
         testCase: Test.Case?,
         performing function: @Sendable @concurrent () async throws -> Void
     ) async throws {
-        try await withTaskExecutorPreference(Self.executor) { try await function() }
+        let number = Self.tests.wrappingAdd(1, ordering: .relaxed).oldValue
+        try await withTaskExecutorPreference(Self.executors[number % Self.executors.count]) { try await function() }
     }
 }
 
