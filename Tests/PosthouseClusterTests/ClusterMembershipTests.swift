@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Hosts that come and go under a running cluster of servers in memory.
-@Suite(.timeLimit(.minutes(20))) struct ClusterMembershipTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterMembershipTests {
     private let servers = (0..<4).map { index in
         FakeServer(
             HostReport(

@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// The whole cluster over servers in memory.
-@Suite(.timeLimit(.minutes(20))) struct ClusterTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterTests {
     private let servers: [FakeServer]
     private let cluster: Cluster<FakeDriver>
 

@@ -173,12 +173,12 @@ struct FakeDriver: ClusterDriver {
     }
 }
 
-/// Real time. Monitors have a thread of their own, as in earnest: they do not fall silent while other tests compute.
+/// Real time. Monitors have a thread of their own, as in earnest: they do not fall silent while other tests compute. They
+/// check every few milliseconds, so the clusters of a suite run one after the other.
 struct RealTime: ClusterClock {
-    private static let monitors = OwnThread()
+    let executor: (any TaskExecutor)? = OwnThread()
 
     var now: ContinuousClock.Instant { .now }
-    var executor: (any TaskExecutor)? { Self.monitors }
 
     func sleep(until deadline: ContinuousClock.Instant) async throws {
         try await Task.sleep(until: deadline, clock: .continuous)

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// One name, behind which the server changes: a name that is resolved elsewhere, a service, a load balancer.
-@Suite(.timeLimit(.minutes(20))) struct MovingNameTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct MovingNameTests {
     private let name: FakeServer
     private let cluster: Cluster<FakeDriver>
 

@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Planned switchovers over servers in memory.
-@Suite(.timeLimit(.minutes(20))) struct PausedWritesTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct PausedWritesTests {
     private struct Refused: Error {}
 
     private let servers: [FakeServer]

@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Waiting for hosts, and asking which there are, over servers in memory.
-@Suite(.timeLimit(.minutes(20))) struct ReadinessTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ReadinessTests {
     private let servers: [FakeServer]
     private let cluster: Cluster<FakeDriver>
 

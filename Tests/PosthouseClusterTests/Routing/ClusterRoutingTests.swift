@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Where a cluster's connections go, over servers in memory.
-@Suite(.timeLimit(.minutes(20))) struct ClusterRoutingTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterRoutingTests {
     private let servers: [FakeServer]
 
     init() {

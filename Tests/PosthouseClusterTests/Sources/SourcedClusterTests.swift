@@ -50,7 +50,7 @@ private final class FakeSource: TopologySource {
 }
 
 /// A whole cluster whose hosts come from a source.
-@Suite(.timeLimit(.minutes(20))) struct SourcedClusterTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct SourcedClusterTests {
     private let servers: [FakeServer] = (0..<4).map {
         FakeServer(HostReport(isInRecovery: $0 != 0, systemIdentifier: 7, timeline: 1, incarnation: Int64($0) * 100))
     }

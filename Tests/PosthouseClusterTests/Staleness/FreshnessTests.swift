@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Reads within a lag and after a token, over servers in memory that say where they are.
-@Suite(.timeLimit(.minutes(20))) struct FreshnessTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct FreshnessTests {
     private let servers: [FakeServer]
     private let cluster: Cluster<FakeDriver>
 
