@@ -76,6 +76,8 @@ struct ClusterLayout: Sendable {
             "wal_receiver_timeout": "2s",
             "wal_receiver_status_interval": "1s",
             "wal_retrieve_retry_interval": "50ms",
+            // For pg_rewind.
+            "wal_log_hints": "on",
             "log_line_prefix": "%m [%p] %q%u@%d %a ",
             "shared_buffers": "16MB",
             // Named segments in /dev/shm would outlive a server that is killed; files go with the folder.

@@ -37,7 +37,7 @@ extension RealServers {
             }
         }
 
-        @Test(arguments: [LocalPgBouncer.Mode.session])
+        @Test(arguments: [LocalPgBouncer.Mode.session, .transaction])
         func writesMoveToTheNewPrimaryThroughPgBouncers(_ mode: LocalPgBouncer.Mode) async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
                 var ports: [String: Int] = [:]

@@ -33,6 +33,50 @@ extension RealServers {
             }
         }
 
+        /// As a virtual address does, or a load balancer: the cluster has one host, and the old primary lives on behind it.
+        @Test(arguments: [true, false])
+        func writersFollowTheAddressOfThePrimaryAndNothingIsSentToTheOldOne(
+            breakingConnections breaks: Bool
+        ) async throws {
+            try await LocalCluster.withCluster(.init(replicas: 1, setUp: [Application.table])) { servers in
+                let (old, heir) = (servers.nodes[0], servers.nodes[1])
+                let proxy = try FaultProxy(to: old)
+                let configuration = ClusterConfiguration(acquireTimeout: .seconds(30))
+                let cluster = try PostgresCluster(proxy.dsn(), configuration: configuration)
+                let began = ContinuousClock.now
+                let application = Application(on: cluster, writers: 4, readers: 0, asksServer: true)
+                do {
+                    try await application.work(reads: 0)
+                    try await heir.promote()
+                    try await proxy.retarget(to: heir)
+                    if breaks { try await proxy.apply(.reset, to: .existing) }
+                    // One more than there are connections: somebody must open another one.
+                    try await eventually("writes go to the new server") {
+                        await (try? cluster.write { try await $0.port }) == heir.port
+                    }
+                    try await application.ledgerGrows(on: heir)
+                    try await application.work(writes: 200, reads: 0)
+                    await application.stop()
+                } catch {
+                    await application.stop()
+                    throw error
+                }
+                #expect(application.ledger.failures.allSatisfy { $0.isTyped })
+                #expect(cluster.snapshot().timeline == 2)
+                // Two primaries: what each of them was said to have written is there.
+                let reckoning = try await application.reckon(with: heir, on: heir.address)
+                print("the address moved: \(reckoning); errors: \(application.ledger.failuresByLabel)")
+                #expect(reckoning.isClean, "\(reckoning)")
+                let former = try await application.reckon(with: old, on: old.address)
+                #expect(former.isClean, "\(former)")
+                let first = try #require(application.ledger.first(on: heir.address, after: began))
+                let before = application.ledger.acknowledged.filter { $0.host == old.address && $0.began < first }
+                #expect(try await application.unexplained(on: old, told: Set(before.map(\.id))) == [])
+                await cluster.close()
+                await proxy.close()
+            }
+        }
+
         @Test func aStatementToAServerThatIsGoneEndsWhenTheServerIsBack() async throws {
             try await LocalCluster.withCluster { servers in
                 let node = servers.primary

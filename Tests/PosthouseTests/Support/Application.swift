@@ -23,19 +23,27 @@ final class Application: Sendable {
 
     private let stopsWhenClosed: Bool
     private let leavesRetrying: Bool
+    private let asksServer: Bool
+    private let rest: Duration?
 
     /// - Parameters:
     ///   - stopsWhenClosed: Whether a task ends when it is told that the cluster is closed.
     ///   - leavesRetrying: Whether it has the cluster try again: all writes are transactions then.
+    ///   - asksServer: Whether each write has the server itself say who it is, where the cluster's name for it does not tell.
+    ///   - rest: How long each writer rests after a write, where the machine is needed for more than to write. Default: not.
     init(
         on cluster: PostgresCluster,
         writers: Int = 6,
         readers: Int = 2,
         stopsWhenClosed: Bool = false,
-        leavesRetrying: Bool = false
+        leavesRetrying: Bool = false,
+        asksServer: Bool = false,
+        rest: Duration? = nil
     ) {
         self.stopsWhenClosed = stopsWhenClosed
         self.leavesRetrying = leavesRetrying
+        self.asksServer = asksServer
+        self.rest = rest
         tasks = Mutex([])
         let writing = (0..<writers).map { writer in
             Task { await self.write(writer, to: cluster) }
@@ -80,6 +88,7 @@ final class Application: Sendable {
                     : try await write(id, by: writer, to: cluster)
                 ledger.acknowledge(id, on: host, began: began)
                 number += 1
+                if let rest { try? await Task.sleep(for: rest) }
             } catch {
                 if !ledger.fail(id, error) { number += 1 }
                 if isTheEnd(error) { return }
@@ -89,16 +98,23 @@ final class Application: Sendable {
 
     private func write(_ id: Int, by writer: Int, to cluster: PostgresCluster) async throws -> String {
         try await cluster.write { db in
-            if writer.isMultiple(of: 2) {
-                try await db.execute("INSERT INTO ledger (id) VALUES (\(id))")
-            } else {
-                try await db.withTransaction { tx in
-                    try await tx.execute("INSERT INTO ledger (id) VALUES (\(id))")
-                    try await tx.execute("INSERT INTO ledger (id) VALUES (\(-id))")
-                }
+            if writer.isMultiple(of: 2) { return try await insert(id, in: db) }
+            return try await db.withTransaction { tx in
+                let host = try await insert(id, in: tx)
+                try await tx.execute("INSERT INTO ledger (id) VALUES (\(-id))")
+                return host
             }
+        }
+    }
+
+    /// - Returns: Where.
+    private func insert(_ id: Int, in db: DatabaseSession) async throws -> String {
+        guard asksServer else {
+            try await db.execute("INSERT INTO ledger (id) VALUES (\(id))")
             return db.host
         }
+        let insertion: SQL = "INSERT INTO ledger (id) VALUES (\(id)) RETURNING inet_server_port()"
+        return "127.0.0.1:\(try await db.queryValue(insertion, as: Int.self))"
     }
 
     private func retriedWrite(_ id: Int, by writer: Int, to cluster: PostgresCluster) async throws -> String {
@@ -176,17 +192,22 @@ extension Application {
     }
 
     /// To be called when the application has stopped.
-    func reckon(with node: LocalNode) async throws -> Reckoning {
+    ///
+    /// - Parameter host: Whose acknowledgements must be found there, where several servers were written to and know nothing of
+    ///   each other. Default: all of them.
+    func reckon(with node: LocalNode, on host: String? = nil) async throws -> Reckoning {
         var found: [Int: Int] = [:]
         for id in try await ids(on: node) { found[id, default: 0] += 1 }
-        let told = Set(ledger.acknowledged.map(\.id))
+        let acknowledged = ledger.acknowledged
+        let anywhere = Set(acknowledged.map(\.id))
+        let told = host == nil ? anywhere : Set(acknowledged.filter { $0.host == host }.map(\.id))
         let doubtful = ledger.doubtful
         return Reckoning(
             acknowledged: told.count,
             doubtful: doubtful.count,
             missing: told.filter { found[$0] == nil },
             duplicates: found.filter { $1 > 1 }.map(\.key),
-            unexplained: found.keys.filter { $0 > 0 && !told.contains($0) && !doubtful.contains($0) },
+            unexplained: found.keys.filter { $0 > 0 && !anywhere.contains($0) && !doubtful.contains($0) },
             torn: found.keys.filter { id in
                 !(abs(id) / Self.idsPerWriter).isMultiple(of: 2) && found[-id] == nil
             }
