@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Posthouse needs from the system and is not there: libpq's headers, a PostgreSQL server with its
 # contributed modules for the tests and the demo, PgBouncer, OpenSSL's command for test certificates, and for the tests of
-# high availability Patroni with etcd, HAProxy, and a packet filter.
+# high availability Patroni with etcd, HAProxy, and a packet filter, without which these tests are left out.
 set -eu
 
 missing=""
@@ -10,6 +10,12 @@ need() { # need PACKAGE TEST...
     package=$1
     shift
     "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+wanted=""
+want() { # want PACKAGE TEST...: as need, but without it only some tests are left out
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || wanted="$wanted $package"
 }
 
 has_server() {
@@ -45,28 +51,54 @@ need postgresql has_server
 need postgresql-contrib has_contrib
 need pgbouncer has_system_program pgbouncer
 need openssl command -v openssl
-need patroni command -v patroni
-need etcd-server command -v etcd
-need haproxy has_system_program haproxy
-need iptables has_system_program iptables
-[ -z "$missing" ] && exit 0
+want patroni command -v patroni
+want etcd-server command -v etcd
+want haproxy has_system_program haproxy
+want iptables has_system_program iptables
+[ -z "$missing$wanted" ] && exit 0
+
+# What is only wanted is no reason to fail.
+give_up() { # give_up REASON
+    echo "setup: $1:$missing$wanted" >&2
+    [ -z "$missing" ] && exit 0
+    exit 1
+}
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "setup: these are missing and must be installed by hand (Debian's names):$missing" >&2
-    exit 1
+    give_up "these are missing and must be installed by hand (Debian's names)"
 fi
 sudo=""
 if [ "$(id -u)" -ne 0 ]; then
     sudo="sudo"
-    command -v sudo >/dev/null 2>&1 || {
-        echo "setup: run as root, or install by hand:$missing" >&2
-        exit 1
-    }
+    command -v sudo >/dev/null 2>&1 || give_up "run as root, or install by hand"
 fi
-echo "setup: installing$missing" >&2
+echo "setup: installing$missing$wanted" >&2
+
+# Another process may be installing something, and mirrors fail at times.
+apt_get() { # apt_get COMMAND...
+    $sudo env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@" >&2
+}
 # The tests and the demo start servers of their own: the packages need not run one.
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq >&2
+install_all() { # install_all PACKAGE...
+    for pause in 5 15 0; do
+        apt_get update || true
+        apt_get install -y --no-install-recommends "$@" && return 0
+        sleep "$pause"
+    done
+    return 1
+}
+
 # shellcheck disable=SC2086
-$sudo apt-get install -y -qq --no-install-recommends $missing >&2
+if [ -n "$missing" ] && ! install_all $missing; then
+    echo "setup: could not install$missing" >&2
+    exit 1
+fi
+# shellcheck disable=SC2086
+if [ -n "$wanted" ] && ! install_all $wanted; then
+    # Perhaps only one of them is not to be had.
+    for package in $wanted; do
+        install_all "$package" || echo "setup: WARNING: could not install $package: the tests that need it are LEFT OUT" >&2
+    done
+fi
 echo "setup: done" >&2

@@ -9,6 +9,16 @@ cd "$(dirname "$0")/.."
 : "${SWIFT:=swift}"
 : "${TARGETS:=$(cd Tests && echo *Tests)}"
 
+# Some tests have many connections at once.
+if [ "$(ulimit -S -n)" != unlimited ] && [ "$(ulimit -S -n)" -lt 8192 ]; then
+    ulimit -S -n 8192 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" || true
+fi
+
+# The packages are fetched over a network that may fail for a moment.
+for pause in 5 15 0; do
+    $SWIFT package "$@" resolve && break
+    sleep "$pause"
+done
 $SWIFT build --build-tests "$@"
 report=$(mktemp)
 log=$(mktemp)

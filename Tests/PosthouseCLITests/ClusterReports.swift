@@ -62,7 +62,7 @@ func isServer(_ pid: Int32?) -> Bool {
 
 /// Whether a condition comes true within a generous time.
 func eventually(_ condition: () throws -> Bool) async throws -> Bool {
-    let deadline = ContinuousClock.now + .seconds(30)
+    let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
         if try condition() { return true }
         try await Task.sleep(for: .milliseconds(2))

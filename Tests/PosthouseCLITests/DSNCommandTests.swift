@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct DSNCommandTests {
     @Test func jsonIsOneObjectWithTheContractsKeys() async throws {
         let run = try await CommandRun(

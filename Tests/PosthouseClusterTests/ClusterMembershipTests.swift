@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Hosts that come and go under a running cluster of servers in memory.
-@Suite(.timeLimit(.minutes(2))) struct ClusterMembershipTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterMembershipTests {
     private let servers = (0..<4).map { index in
         FakeServer(
             HostReport(
@@ -27,13 +27,13 @@ import Testing
             endpoints: (0..<count).map(host),
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
+                acquireTimeout: patience,
                 refreshDelay: .milliseconds(20),
                 refreshTimeout: .milliseconds(100)
             ),
             clock: RealTime()
         )
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         return cluster
     }
 
@@ -51,7 +51,7 @@ import Testing
     @Test func anAddedHostServesReads() async throws {
         let cluster = try await cluster(2)
         try cluster.addHost(host(3))
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         #expect(cluster.endpoints == [host(0), host(1), host(3)])
         #expect(cluster.snapshot().hosts.map(\.host) == ["db0:5432", "db1:5432", "db3:5432"])
         servers[1].crash()
@@ -65,7 +65,7 @@ import Testing
     @Test func anAddedHostThatIsPromotedTakesTheWrites() async throws {
         let cluster = try await cluster(2)
         try cluster.addHost(host(3))
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[0].crash()
         servers[3].promote(to: 2)
         try await cluster.write { try $0.execute("write") }
@@ -84,7 +84,7 @@ import Testing
         #expect(servers[1].open == 2, "the lease and the monitor")
         try lease.release()
         #expect(await eventually { servers[1].open == 1 }, "it is still watched")
-        try await cluster.ready(timeout: .seconds(1))
+        try await cluster.ready(timeout: patience)
         await #expect(throws: ClusterError.self) { try await cluster.read(timeout: .milliseconds(50)) { _ in } }
         try cluster.undrainHost(host(1))
         try await cluster.read { try $0.execute("after") }
@@ -165,7 +165,7 @@ import Testing
                 for _ in 0..<100 { _ = try? await cluster.write { try $0.execute("write") } }
             }
         }
-        try await cluster.ready(primaries: 1, replicas: 3)
+        try await cluster.ready(primaries: 1, replicas: 3, timeout: patience)
         #expect(servers[0].statements.count == 100)
         await cluster.close()
         #expect(await eventually { servers.allSatisfy { $0.open == 0 } })

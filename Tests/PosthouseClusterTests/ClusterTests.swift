@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// The whole cluster over servers in memory.
-@Suite(.timeLimit(.minutes(2))) struct ClusterTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterTests {
     private let servers: [FakeServer]
     private let cluster: Cluster<FakeDriver>
 
@@ -21,7 +21,7 @@ import Testing
         onDrop: (@Sendable () -> Void)? = nil
     ) throws -> Cluster<FakeDriver> {
         var configuration = ClusterConfiguration(
-            acquireTimeout: .seconds(30),
+            acquireTimeout: patience,
             refreshDelay: .milliseconds(20),
             refreshTimeout: .milliseconds(100)
         )
@@ -49,7 +49,7 @@ import Testing
     }
 
     @Test func writersWaitForThePromotionAndUseTheWarmConnection() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         while servers[1].statements.isEmpty { try await cluster.read { try $0.execute("read") } }
         let connects = servers[1].connects
         servers[0].crash()
@@ -63,7 +63,7 @@ import Testing
     }
 
     @Test func theOldPrimaryBackAsItWasGetsNoStatement() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[0].crash()
         servers[1].promote(to: 2)
         try await cluster.write { try $0.execute("new") }
@@ -80,7 +80,7 @@ import Testing
     }
 
     @Test func aLeaseOnAFencedPrimaryCannotSend() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let lease = try await cluster.acquire()
         let session = lease.session
         try session.execute("before")
@@ -113,7 +113,7 @@ import Testing
     }
 
     @Test func withoutAPrimaryTheErrorSaysSo() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[0].crash()
         #expect(await eventually { cluster.snapshot().hosts[0].state == .down })
         let error = await #expect(throws: ClusterError.self) {
@@ -124,7 +124,7 @@ import Testing
     }
 
     @Test func readsFallBackToThePrimaryOnlyWhenAsked() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[1].crash()
         servers[2].crash()
         #expect(await eventually { cluster.snapshot().replicas.isEmpty })
@@ -138,7 +138,7 @@ import Testing
     }
 
     @Test func aFrozenPrimaryIsLeftAndFencedWhenItThaws() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[0].change { $0.condition = .silent }
         #expect(await eventually { cluster.snapshot().hosts[0].state == .frozen })
         servers[2].promote(to: 2)
@@ -150,7 +150,7 @@ import Testing
     }
 
     @Test func aConnectionThatReachesAnotherServerIsNotKept() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         // The address now leads new connections elsewhere, while the monitor still talks to the old server.
         servers[0].change { state in
             state.replacement = HostReport(
@@ -168,8 +168,8 @@ import Testing
     }
 
     @Test func readinessCountsAreChecked() async throws {
-        try await cluster.ready(primaries: 1, replicas: 2)
-        try await cluster.ready()
+        try await cluster.ready(primaries: 1, replicas: 2, timeout: patience)
+        try await cluster.ready(timeout: patience)
         let half = await #expect(throws: ClusterError.self) { try await cluster.ready(primaries: 1) }
         #expect(half?.code == .invalidArgument)
         let negative = await #expect(throws: ClusterError.self) {
@@ -185,7 +185,7 @@ import Testing
     }
 
     @Test func waitingForReadinessCanBeCancelled() async throws {
-        let waiting = Task { try await cluster.ready(primaries: 2, replicas: 0, timeout: .seconds(60)) }
+        let waiting = Task { try await cluster.ready(primaries: 2, replicas: 0, timeout: patience) }
         #expect(await eventually { cluster.core.changes.count == 1 })
         waiting.cancel()
         let result = await waiting.result
@@ -238,7 +238,7 @@ import Testing
     }
 
     @Test func subscribersSeeTheFailover() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let events = cluster.events
         servers[0].crash()
         servers[1].promote(to: 2)
@@ -267,7 +267,7 @@ import Testing
             configuration.pool.maximumSize = 1
             configuration.maximumWaiters = 0
         }
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         try await cluster.write { _ in
             let error = await #expect(throws: ClusterError.self) { try await cluster.write { _ in } }
             #expect(error?.code == .exhausted)
@@ -283,7 +283,7 @@ import Testing
     @Test func hostsShareABudget() async throws {
         let budget = try ConnectionBudget(limit: 2)
         let cluster = try Self.make(servers) { $0.budget = budget }
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         for _ in 0..<5 {
             try await cluster.write { try $0.execute("write") }
             try await cluster.read { try $0.execute("read") }

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// One name, behind which the server changes: a name that is resolved elsewhere, a service, a load balancer.
-@Suite(.timeLimit(.minutes(2))) struct MovingNameTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct MovingNameTests {
     private let name: FakeServer
     private let cluster: Cluster<FakeDriver>
 
@@ -16,7 +16,7 @@ import Testing
             endpoints: [.init(index: 0)],
             driver: FakeDriver(servers: [name]),
             configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
+                acquireTimeout: patience,
                 refreshDelay: .milliseconds(20),
                 refreshTimeout: .milliseconds(500)
             ),
@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test func whileTheNameLeadsToAReplicaWritersWait() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         lead(to: HostReport(isInRecovery: true, systemIdentifier: 7, timeline: 3, incarnation: 200))
         #expect(await eventually { cluster.snapshot().hosts[0].role == .replica })
         let write = Task { try await cluster.write { try $0.execute("w") } }
@@ -54,7 +54,7 @@ import Testing
     }
 
     @Test func aNameThatLeadsBackToAStalePrimaryIsNotFollowed() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         lead(to: HostReport(isInRecovery: false, systemIdentifier: 7, timeline: 2, incarnation: 50))
         #expect(await eventually { cluster.snapshot().hosts[0].state == .quarantined })
         let error = await #expect(throws: ClusterError.self) {
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test func aNameThatLeadsToAnotherClusterIsNotFollowed() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         lead(to: HostReport(isInRecovery: false, systemIdentifier: 8, timeline: 9, incarnation: 300))
         #expect(await eventually { cluster.snapshot().hosts[0].state == .quarantined })
         #expect(name.statements.isEmpty)

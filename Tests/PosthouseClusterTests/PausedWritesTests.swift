@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Planned switchovers over servers in memory.
-@Suite(.timeLimit(.minutes(2))) struct PausedWritesTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct PausedWritesTests {
     private struct Refused: Error {}
 
     private let servers: [FakeServer]
@@ -27,7 +27,7 @@ import Testing
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
+                acquireTimeout: patience,
                 refreshDelay: refreshDelay,
                 refreshTimeout: .seconds(2)
             ),
@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test func writersWaitWhileWritesArePausedAndReadersDoNot() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let gate = PauseGate()
         let paused = pause(gate)
         #expect(await eventually { gate.entered == 1 })
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test func readsThatHaveOnlyThePrimaryLeftWaitToo() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[1].crash()
         servers[2].crash()
         #expect(await eventually { cluster.snapshot().replicas.isEmpty })
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test func theBodyRunsWhenTheLastWriteHasEnded() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let lease = try await cluster.acquire()
         let gate = PauseGate()
         gate.open()
@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test func aWriteThatDoesNotEndEndsThePauseBeforeItBegan() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let lease = try await cluster.acquire()
         let error = await #expect(throws: ClusterError.self) {
             try await cluster.pauseWrites(timeout: .milliseconds(50)) { Issue.record("the body ran") }
@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func whatTheBodyThrowsOrReturnsIsPassedOn() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         #expect(try await cluster.pauseWrites { 7 } == 7)
         await #expect(throws: Refused.self) { try await cluster.pauseWrites { throw Refused() } }
         try await expectWritesGoOn()
@@ -126,7 +126,7 @@ import Testing
     }
 
     @Test func writesGoOnWhenTheLastOfSeveralPausesIsOver() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let (first, second) = (PauseGate(), PauseGate())
         let tasks = [pause(first), pause(second)]
         #expect(await eventually { first.entered == 1 && second.entered == 1 })
@@ -143,7 +143,7 @@ import Testing
     }
 
     @Test func pausesMayBeNested() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         try await cluster.pauseWrites {
             try await cluster.pauseWrites { #expect(cluster.snapshot().writesArePaused) }
             #expect(cluster.snapshot().writesArePaused)
@@ -153,7 +153,7 @@ import Testing
     }
 
     @Test func aPauseThatIsCancelledBeforeOrInItsBodyLetsWritesGoOn() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let lease = try await cluster.acquire()
         let early = Task { try await cluster.pauseWrites { Issue.record("the body ran") } }
         #expect(await eventually { cluster.snapshot().writesArePaused })
@@ -178,7 +178,7 @@ import Testing
     }
 
     @Test func whoseDeadlinePassesMeanwhileIsToldThatWritesArePaused() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         try await cluster.pauseWrites {
             let error = await #expect(throws: ClusterError.self) {
                 try await cluster.write(timeout: .milliseconds(30)) { try $0.execute("never") }
@@ -190,7 +190,7 @@ import Testing
     }
 
     @Test func aClusterThatIsClosedMeanwhileEndsTheWaitAndNotTheBody() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let gate = PauseGate()
         let paused = pause(gate)
         #expect(await eventually { gate.entered == 1 })
@@ -208,7 +208,7 @@ import Testing
     }
 
     @Test func aPauseThatWaitsForWritesLearnsOfTheClose() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let lease = try await cluster.acquire()
         let paused = Task { try await cluster.pauseWrites { Issue.record("the body ran") } }
         #expect(await eventually { cluster.snapshot().writesArePaused })
@@ -219,7 +219,7 @@ import Testing
     }
 
     @Test func aPauseWithoutAPrimaryWaitsForNobody() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[0].crash()
         #expect(await eventually { cluster.snapshot().primary == nil })
         try await cluster.pauseWrites { servers[1].promote(to: 2) }
@@ -231,7 +231,7 @@ import Testing
     @Test func afterASwitchoverNoWriteGoesToTheFormerPrimaryThoughItLivesOn() async throws {
         // Left to itself the cluster would not look again for a minute.
         let cluster = try Self.make(servers, refreshDelay: .seconds(60))
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let writers = (0..<8).map { _ in
             Task { for _ in 0..<50 { try await cluster.write { try $0.execute("w") } } }
         }
@@ -247,7 +247,7 @@ import Testing
     }
 
     @Test func manyPausesAndManyWritersLoseNothing() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let writers = (0..<8).map { _ in
             Task { for _ in 0..<200 { try await cluster.write { try $0.execute("w") } } }
         }

@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Waiting for hosts, and asking which there are, over servers in memory.
-@Suite(.timeLimit(.minutes(2))) struct ReadinessTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ReadinessTests {
     private let servers: [FakeServer]
     private let cluster: Cluster<FakeDriver>
 
@@ -21,7 +21,7 @@ import Testing
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
+                acquireTimeout: patience,
                 refreshDelay: .seconds(3600),
                 refreshTimeout: .seconds(5)
             ),
@@ -30,18 +30,18 @@ import Testing
     }
 
     @Test func eachWaitIsOverWhenItsHostsCanBeUsed() async throws {
-        try await cluster.waitPrimariesReady()
-        try await cluster.waitReplicasReady(2)
-        try await cluster.waitAllReady()
+        try await cluster.waitPrimariesReady(timeout: patience)
+        try await cluster.waitReplicasReady(2, timeout: patience)
+        try await cluster.waitAllReady(timeout: patience)
         await cluster.close()
     }
 
     @Test func waitsCanRunAtTheSameTime() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<20 {
-                group.addTask { try await cluster.waitAllReady() }
-                group.addTask { try await cluster.waitReplicasReady(2) }
-                group.addTask { try await cluster.waitNextCheck() }
+                group.addTask { try await cluster.waitAllReady(timeout: patience) }
+                group.addTask { try await cluster.waitReplicasReady(2, timeout: patience) }
+                group.addTask { try await cluster.waitNextCheck(timeout: patience) }
             }
             try await group.waitForAll()
         }
@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test func whatCanNotBeIsSaidAtTheDeadline() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let error = await #expect(throws: ClusterError.self) {
             try await cluster.waitPrimariesReady(2, timeout: .milliseconds(20))
         }
@@ -71,22 +71,22 @@ import Testing
 
     /// The next one would come in an hour.
     @Test func theNextCheckBeginsAtOnceAndIsAfterTheCall() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let before = ContinuousClock.now
-        try await cluster.waitNextCheck()
+        try await cluster.waitNextCheck(timeout: patience)
         #expect(cluster.snapshot().hosts.allSatisfy { $0.answeredAt.map { $0 >= before } ?? false })
         await cluster.close()
     }
 
     @Test func aCheckThatFailsIsACheck() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[2].crash()
-        try await cluster.waitNextCheck()
+        try await cluster.waitNextCheck(timeout: patience)
         await cluster.close()
     }
 
     @Test func aHostThatDoesNotAnswerHoldsTheNextCheckUpUntilTheDeadline() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[2].change { $0.condition = .silent }
         let error = await #expect(throws: ClusterError.self) {
             try await cluster.waitNextCheck(timeout: .milliseconds(50))
@@ -96,7 +96,7 @@ import Testing
     }
 
     @Test func whoWaitsIsToldOfCancellationAndOfTheEnd() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         servers[2].change { $0.condition = .silent }
         let cancelled = Task { try await cluster.waitNextCheck(timeout: .seconds(3600)) }
         let closed = Task { try await cluster.waitNextCheck(timeout: .seconds(3600)) }
@@ -112,7 +112,7 @@ import Testing
 
     @Test func poolsAreNamedByRoleAndNeverNone() async throws {
         #expect(try await cluster.primaryPools().map(\.host) == ["db0:5432"])
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         #expect(Set(try await cluster.replicaPools().map(\.host)) == ["db1:5432", "db2:5432"])
         #expect(try await cluster.pool().host == "db0:5432")
         #expect(try await cluster.pool(readOnly: true).role == .replica)
@@ -120,7 +120,7 @@ import Testing
     }
 
     @Test func thePoolWithTheMostFreeConnectionsIsNamed() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let lease = try await cluster.acquire(readOnly: true)
         #expect(try await cluster.pool(readOnly: true).host != lease.host)
         try lease.release()
@@ -128,10 +128,10 @@ import Testing
     }
 
     @Test func withoutAReplicaThePrimaryIsNamedIfItMayBe() async throws {
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         for server in servers[1...] { server.crash() }
         // The session that ends is a suspicion, the refusal after it a proof.
-        try await cluster.waitNextCheck()
+        try await cluster.waitNextCheck(timeout: patience)
         #expect(await eventually { cluster.snapshot().replicas.isEmpty })
         #expect(try await cluster.replicaPools(fallbackPrimary: true).map(\.host) == ["db0:5432"])
         let error = await #expect(throws: ClusterError.self) {

@@ -29,12 +29,12 @@ private final class ScriptedTransport: PatroniTransport {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct PatroniSourceTests {
+@Suite(.timeLimit(.minutes(20))) struct PatroniSourceTests {
     private let good = PatroniResponse(status: 200, body: Array(Samples.three.utf8))
 
     private func url(_ name: String) -> String { "http://\(name):8008/cluster" }
 
-    private var soon: ContinuousClock.Instant { .now + .seconds(20) }
+    private var soon: ContinuousClock.Instant { .now + .seconds(60) }
 
     @Test func membersAreHostsAndNoLoadBalanceMeansNoReads() async throws {
         let transport = ScriptedTransport([url("a"): good])
@@ -66,7 +66,7 @@ private final class ScriptedTransport: PatroniTransport {
     @Test func aPatroniThatHangsLeavesTimeForTheOthers() async throws {
         let transport = ScriptedTransport([url("b"): good])
         let source = try PatroniSource(["http://a:8008", "http://b:8008"], transport: transport)
-        #expect(try await source.hosts(deadline: .now + .seconds(2)).count == 3)
+        #expect(try await source.hosts(deadline: .now + .seconds(10)).count == 3)
         #expect(transport.asked == [url("a"), url("b")])
     }
 
@@ -74,7 +74,7 @@ private final class ScriptedTransport: PatroniTransport {
         let transport = ScriptedTransport([url("a"): PatroniResponse(status: 401, body: [])])
         let source = try PatroniSource(["http://u:secret@a:8008", "http://b:8008"], transport: transport)
         let error = await #expect(throws: PatroniError.self) {
-            try await source.hosts(deadline: .now + .milliseconds(100))
+            try await source.hosts(deadline: .now + .seconds(4))
         }
         #expect(error?.code == .timedOut)
         #expect(error?.description.contains("a:8008: The answer has the status 401.") == true)

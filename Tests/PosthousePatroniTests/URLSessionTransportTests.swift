@@ -12,7 +12,7 @@ import Testing
 #endif
 
 /// Foundation's client against servers that misbehave.
-@Suite(.timeLimit(.minutes(1))) struct URLSessionTransportTests {
+@Suite(.timeLimit(.minutes(20))) struct URLSessionTransportTests {
     private func ask(_ server: RawServer, limit: Int = 1 << 20) async throws -> PatroniResponse {
         try await URLSessionTransport().send(
             PatroniRequest(

@@ -3,7 +3,7 @@ import Glibc
 import PosthouseReactor
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct DeadlineTests {
     /// A process that was stopped, or a loop that was blocked, wakes to find an answer and a deadline that passed.
     @Test func anAnswerThatIsThereWhenALateLoopLooksIsInTime() async throws {

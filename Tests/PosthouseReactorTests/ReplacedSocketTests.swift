@@ -4,7 +4,7 @@ import PosthouseReactor
 import Testing
 
 /// libpq closes its socket and opens another one while it connects, and the number may be the same.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct ReplacedSocketTests {
     @Test func aReplacedSocketOfAnotherNumberIsWatched() async throws {
         try await withLoop { loop in

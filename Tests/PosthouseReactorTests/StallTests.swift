@@ -4,7 +4,7 @@ import Testing
 
 @testable import PosthouseReactor
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct StallTests {
     @Test func aJobThatBlocksTheLoopIsKnownDuringAndAfterwards() async throws {
         try await withLoop { loop in
@@ -26,13 +26,14 @@ struct StallTests {
             let start = ContinuousClock.now
             let blocked = Flag()
             loop.execute { blocked.waitBlocking() }
-            try await eventually { loop.stall(since: start) >= .milliseconds(80) }
+            try await eventually { loop.stall(since: start) >= .seconds(1) }
             let middle = ContinuousClock.now
             blocked.set()
             await loop.turn()
             let whole = loop.stall(since: start)
-            #expect(whole >= .milliseconds(80))
-            #expect(loop.stall(since: middle) <= whole - .milliseconds(80))
+            #expect(whole >= .seconds(1))
+            // Half of it is for what a busy machine adds.
+            #expect(loop.stall(since: middle) <= whole - .milliseconds(500))
         }
     }
 
@@ -60,7 +61,7 @@ struct StallTests {
             let ticking = Task(executorPreference: loop) {
                 while !done.isSet { try await loop.sleep(until: .now + .milliseconds(5)) }
             }
-            let deadline = ContinuousClock.now + .seconds(60)
+            let deadline = ContinuousClock.now + .seconds(300)
             while loop.stall(since: start) < .milliseconds(150), ContinuousClock.now < deadline {
                 _ = shell("kill -STOP $PPID; sleep 0.2; kill -CONT $PPID")
             }

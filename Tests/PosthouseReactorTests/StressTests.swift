@@ -5,7 +5,7 @@ import Testing
 
 /// Bounded random work; a lost wake-up shows as a test that hits its time limit. `POSTHOUSE_STRESS=100` makes it a hundred
 /// times longer, `POSTHOUSE_SEED` replays one seed.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(20)))
 struct StressTests {
     private static func variable(_ name: String) -> Int? {
         getenv(name).flatMap { Int(String(cString: $0)) }

@@ -64,7 +64,7 @@ func eventually(
     _ condition: () throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(300)
     while try !condition() {
         try #require(ContinuousClock.now < deadline, "never came to be", sourceLocation: sourceLocation)
         try await Task.sleep(for: .microseconds(200))
@@ -172,7 +172,7 @@ func outcome(
 
 /// Far enough away not to matter, near enough to end a test that hangs.
 func later() -> ContinuousClock.Instant {
-    .now + .seconds(60)
+    .now + .seconds(300)
 }
 
 /// A small generator that replays from its seed.

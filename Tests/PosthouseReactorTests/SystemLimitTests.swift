@@ -4,7 +4,7 @@ import PosthouseReactor
 import Testing
 
 /// In processes of their own, because limits and signals belong to a process.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct SystemLimitTests {
     @Test func withoutDescriptorsALoopIsRefusedWithATypedError() async throws {
         await #expect(processExitsWith: .success) {

@@ -3,7 +3,7 @@ import Glibc
 import PosthouseReactor
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct TaskExecutorTests {
     private actor Tally {
         private(set) var onLoop = 0

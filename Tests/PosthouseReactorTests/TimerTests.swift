@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import Glibc
+import FoundationEssentials
 import Testing
 
 @testable import PosthouseReactor
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(20)))
 struct TimerTests {
     @Test func aSleepEndsAfterItsMoment() async throws {
         try await withLoop { loop in
@@ -158,7 +158,8 @@ struct TimerTests {
         try await withLoop { loop in
             let fired = Flag()
             let blocked = Counter()
-            let width = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+            // Those that this process may use, and not those that the machine has.
+            let width = ProcessInfo.processInfo.activeProcessorCount
             // Takes every thread of the default executor, until a task on the loop has slept.
             let sleeper = Task(executorPreference: loop) {
                 while blocked.value < width { try await loop.sleep(until: .now + .milliseconds(1)) }

@@ -8,9 +8,11 @@ struct Exhaustion {
     var dsn: String
 
     func run() async throws {
-        let cluster = try PostgresCluster(dsn)
+        // No server is silent here: slow answers are answers.
+        let configuration = ClusterConfiguration(acquireTimeout: .seconds(120), refreshTimeout: .seconds(5))
+        let cluster = try PostgresCluster(dsn, configuration: configuration)
         let events = cluster.events
-        try await cluster.ready()
+        try await cluster.ready(timeout: .seconds(120))
         _ = try await cluster.write { try await $0.query("SELECT 1") }
         _ = try await cluster.read { try await $0.query("SELECT 1") }
 
@@ -26,8 +28,8 @@ struct Exhaustion {
         _ = readLine()
         for descriptor in taken { close(descriptor) }
         // Whatever was wrong was wrong with us: all is well again.
-        _ = try await cluster.write(timeout: .seconds(20)) { try await $0.query("SELECT 1") }
-        _ = try await cluster.read(timeout: .seconds(20)) { try await $0.query("SELECT 1") }
+        _ = try await cluster.write(timeout: .seconds(120)) { try await $0.query("SELECT 1") }
+        _ = try await cluster.read(timeout: .seconds(120)) { try await $0.query("SELECT 1") }
         await cluster.close()
         await printVerdicts(in: events)
     }

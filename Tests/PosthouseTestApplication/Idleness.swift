@@ -9,10 +9,10 @@ struct Idleness {
     var connections: Int
 
     func run(for time: Duration) async throws {
-        var configuration = ClusterConfiguration()
+        var configuration = ClusterConfiguration(acquireTimeout: .seconds(60))
         configuration.pool.maximumSize = connections
         let cluster = try PostgresCluster(dsn, configuration: configuration)
-        try await cluster.ready()
+        try await cluster.ready(timeout: .seconds(120))
         try await warmUp(cluster)
         // The hunt for the first primary and the connects are over.
         try await Task.sleep(for: .seconds(1))

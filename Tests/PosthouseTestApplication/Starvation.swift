@@ -10,9 +10,11 @@ struct Starvation {
     var rounds: Int
 
     func run(for seconds: Double) async throws {
-        let cluster = try PostgresCluster(dsn)
+        // No server is silent here: slow answers are answers.
+        let configuration = ClusterConfiguration(acquireTimeout: .seconds(120), refreshTimeout: .seconds(5))
+        let cluster = try PostgresCluster(dsn, configuration: configuration)
         let events = cluster.events
-        try await cluster.ready()
+        try await cluster.ready(timeout: .seconds(120))
         let load = (0..<4).map { _ in
             Task { while !Task.isCancelled { _ = try? await cluster.withAnyHost { try await $0.query("SELECT 1") } } }
         }

@@ -88,7 +88,7 @@ final class Client: Sendable {
     deinit { close(self.descriptor) }
 
     /// Nil if it is connected; ETIMEDOUT if nothing happens within the time.
-    func connected(within limit: Duration = .seconds(10)) async -> Int32? {
+    func connected(within limit: Duration = .seconds(60)) async -> Int32? {
         let ready = await self.wait(for: POLLOUT, limit)
         guard ready else { return ETIMEDOUT }
         let failure = testkit_socket_error(self.descriptor)
@@ -110,7 +110,7 @@ final class Client: Sendable {
         shutdown(self.descriptor, Int32(SHUT_WR))
     }
 
-    func next(within limit: Duration = .seconds(10)) async -> Event {
+    func next(within limit: Duration = .seconds(60)) async -> Event {
         guard await self.wait(for: POLLIN, limit) else { return .silence }
         var buffer = [UInt8](repeating: 0, count: 65536)
         let got = read(self.descriptor, &buffer, buffer.count)
@@ -119,7 +119,7 @@ final class Client: Sendable {
     }
 
     /// Sends and returns what comes next.
-    func ask(_ text: String, within limit: Duration = .seconds(10)) async -> Event {
+    func ask(_ text: String, within limit: Duration = .seconds(60)) async -> Event {
         self.send(text)
         return await self.next(within: limit)
     }

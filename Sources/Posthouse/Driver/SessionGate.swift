@@ -13,6 +13,15 @@ final class SessionGate: Sendable {
         var sessions = 0
     }
 
+    private static let currentPatience = Guarded(Duration.seconds(1))
+
+    /// How long a session that was closed here is watched. A server whose process lives on after that runs a statement, or is
+    /// out of reach; or the machine is slow, which is why tests that count sessions set it.
+    static var patience: Duration {
+        get { currentPatience.withLock { $0 } }
+        set { currentPatience.withLock { $0 = newValue } }
+    }
+
     /// Kept so that nothing else can be at its address as long as the gate is known by that.
     private let budget: ConnectionBudget?
     private let state: Guarded<State>
@@ -31,7 +40,7 @@ final class SessionGate: Sendable {
     func enter(until deadline: ContinuousClock.Instant) async {
         let now = ContinuousClock.now
         // Not all of the time that there is: the session is to be opened yet.
-        let end = now + min(FarEnds.patience, max(.zero, deadline - now) / 2)
+        let end = now + min(Self.patience, max(.zero, deadline - now) / 2)
         while !enter(orNot: !Task.isCancelled && .now < end) {
             try? await Task.sleep(for: FarEnds.interval)
         }
@@ -98,8 +107,6 @@ extension DatabaseConnection {
 private final class FarEnds: Sendable {
     static let shared = FarEnds()
 
-    /// How long a session is watched. A server whose process lives on after that runs a statement, or is out of reach.
-    static let patience = Duration.seconds(1)
     static let interval = Duration.milliseconds(1)
 
     private struct Entry {
@@ -116,7 +123,7 @@ private final class FarEnds: Sendable {
     private let state = Guarded(State())
 
     func watch(_ end: FarEnd, then: @escaping @Sendable () -> Void) {
-        let entry = Entry(end: end, deadline: .now + Self.patience, then: then)
+        let entry = Entry(end: end, deadline: .now + SessionGate.patience, then: then)
         let isAlone = state.withLock { state in
             state.entries.append(entry)
             defer { state.isSweeping = true }

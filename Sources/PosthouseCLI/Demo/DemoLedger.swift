@@ -46,7 +46,7 @@ final class DemoLedger: Sendable {
 
     /// Waits for the first acknowledgement of an order that was begun after the crash.
     func resumed() async throws -> ContinuousClock.Instant {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {
             if let at = state.withLock({ $0.resumed }) { return at }
             try await Task.sleep(for: .milliseconds(1))

@@ -30,7 +30,7 @@ struct DemoStory: Sendable {
         let old = servers.primary
         let heir = servers.replicas[0]
         var configuration = ClusterConfiguration()
-        configuration.acquireTimeout = .seconds(20)
+        configuration.acquireTimeout = .seconds(60)
         let cluster = try PostgresCluster(servers.dsn(), configuration: configuration)
         defer { cluster.terminate() }
         try await cluster.write { db in
@@ -103,7 +103,7 @@ struct DemoStory: Sendable {
     }
 
     private func waitForQuarantine(of node: LocalNode, in cluster: PostgresCluster) async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {
             let host = cluster.snapshot().hosts.first { $0.host.hasSuffix(":\(node.port)") }
             if host?.state == .quarantined { return }

@@ -14,14 +14,14 @@ struct WarmReference: Sendable {
             to: parameters.hosts[0],
             parameters: parameters,
             loop: try EventLoopGroup.shared.next(),
-            deadline: .now + .seconds(10)
+            deadline: .now + .seconds(60)
         )
     }
 
     /// - Returns: When the first write succeeded.
     func firstWrite() async throws -> ContinuousClock.Instant {
         defer { connection.close() }
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while true {
             do {
                 _ = try await connection.query("INSERT INTO orders (client, number) VALUES (-1, 1)", deadline: deadline)

@@ -54,6 +54,8 @@ public struct ClusterConfiguration: Sendable {
     public var stopwatchWindowSize: Int
     /// Seeds the choice among equally good hosts and the back-off's jitter, for tests and simulations. Default: random.
     public var seed: UInt64?
+    /// How long the first election waits for hosts that do not answer, ``refreshTimeout`` at most. Default: 500 ms.
+    package var electionGrace: Duration = .milliseconds(500)
     /// The raw value of the topology's guards that a simulation leaves out, to see that they would be missed.
     package var guardsLeftOut: UInt32 = 0
 

@@ -5,14 +5,11 @@ import PosthousePool
 
 /// What the core does when time has passed.
 extension ClusterCore {
-    /// How long the first election waits for hosts that do not answer.
-    static var electionGrace: Duration { .milliseconds(500) }
-
     /// The machine may want to be woken this often at most.
     private static var leastNap: Duration { .milliseconds(5) }
 
     func beginGrace() {
-        let end = clock.now + min(Self.electionGrace, configuration.refreshTimeout)
+        let end = clock.now + min(configuration.electionGrace, configuration.refreshTimeout)
         let task = Task(name: "posthouse election", executorPreference: clock.executor) { [link, clock] in
             guard (try? await clock.sleep(until: end)) != nil else { return }
             link.core?.post(.graceEnded)

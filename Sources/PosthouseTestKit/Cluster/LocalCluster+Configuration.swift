@@ -24,7 +24,7 @@ extension LocalCluster {
         public var durable: Bool
         /// The server programs. Default: nil, ``PostgresInstallation/find()``.
         public var installation: PostgresInstallation?
-        /// How long starting may take as a whole. Default: 60 s, as machines that run tests can be slow.
+        /// How long starting may take as a whole. Default: 180 s, as machines that run tests can be slow.
         public var startTimeout: Duration
 
         /// One primary with so many replicas.
@@ -37,7 +37,7 @@ extension LocalCluster {
             tls: Bool = false,
             durable: Bool = false,
             installation: PostgresInstallation? = nil,
-            startTimeout: Duration = .seconds(60)
+            startTimeout: Duration = .seconds(180)
         ) {
             self.replicas = replicas
             self.basePort = basePort

@@ -59,13 +59,13 @@ extension LocalCluster {
     /// - Parameters:
     ///   - directory: Where.
     ///   - exclusively: Whether to change it: then no other process can until the cluster is let go of. Default: true.
-    ///   - limit: How long to wait for another process that works on it. Default: 60 s.
+    ///   - limit: How long to wait for another process that works on it. Default: 180 s.
     /// - Throws: ``LocalClusterError/Code/notACluster``, ``LocalClusterError/Code/recordUnreadable``,
     ///   ``LocalClusterError/Code/timedOut``.
     public static func open(
         at directory: String,
         exclusively: Bool = true,
-        within limit: Duration = .seconds(60)
+        within limit: Duration = .seconds(180)
     ) async throws(LocalClusterError) -> LocalCluster {
         guard let path = Files.resolved(directory) else {
             throw LocalClusterError(.notACluster, "There is no cluster in \(directory).")
@@ -107,7 +107,7 @@ extension LocalCluster {
 
     /// Makes the cluster whole: starts the nodes that are down, resumes those that are paused, and makes a former
     /// primary a replica of the current one. Does nothing to a node that is as it should be.
-    public func heal(within limit: Duration = .seconds(60)) async throws(LocalClusterError) {
+    public func heal(within limit: Duration = .seconds(180)) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         var left: Duration { ContinuousClock.now.duration(to: deadline) }
         let primary = self.primary

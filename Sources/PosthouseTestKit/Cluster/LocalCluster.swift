@@ -105,7 +105,7 @@ public final class LocalCluster: Sendable {
 
     /// Promotes a node, waits until it takes writes, and makes all other replicas follow it. A former primary is not
     /// touched, so that it may come back as it was; ``LocalNode/rejoin(following:within:)`` makes it a replica.
-    public func failOver(to node: LocalNode, within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func failOver(to node: LocalNode, within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         try await node.promote(within: limit)
         try await self.repoint(to: node)
     }
@@ -120,7 +120,7 @@ public final class LocalCluster: Sendable {
     }
 
     /// Waits until every replica that is up has replayed what the primary has written by now.
-    public func waitUntilCaughtUp(within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func waitUntilCaughtUp(within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         let primary = self.primary
         for node in self.nodes where node !== primary && node.role == .replica {
             guard try await node.status().state == .up else { continue }

@@ -35,9 +35,9 @@ extension LocalNode {
     ///
     /// - Parameters:
     ///   - waiting: Whether to wait until it accepts sessions. Default: true.
-    ///   - limit: How long. Default: 30 s.
+    ///   - limit: How long. Default: 120 s.
     /// - Throws: ``LocalClusterError/Code/startFailed`` if the server ends, with its log.
-    public func start(waiting: Bool = true, within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func start(waiting: Bool = true, within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         if try await self.pids().isEmpty {
             try await offCooperativePool { [self] () throws(LocalClusterError) in
@@ -65,7 +65,7 @@ extension LocalNode {
     /// Waits until the node accepts sessions.
     ///
     /// - Throws: ``LocalClusterError/Code/startFailed`` if the server is down or ends meanwhile, with its log.
-    public func waitUntilReady(within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func waitUntilReady(within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         try await self.waitUntilReady(deadline: .now + limit, limit: limit)
     }
 
@@ -92,11 +92,11 @@ extension LocalNode {
     /// - Parameters:
     ///   - mode: How. Default: fast.
     ///   - waiting: Whether to wait. Default: true.
-    ///   - limit: How long it may take; a smart stop lasts as long as there are sessions. Default: 30 s.
+    ///   - limit: How long it may take; a smart stop lasts as long as there are sessions. Default: 120 s.
     public func stop(
         _ mode: StopMode = .fast,
         waiting: Bool = true,
-        within limit: Duration = .seconds(30)
+        within limit: Duration = .seconds(120)
     ) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         let found = try await self.pids()

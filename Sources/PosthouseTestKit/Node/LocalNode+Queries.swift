@@ -9,7 +9,7 @@ extension LocalNode {
     /// - Parameters:
     ///   - sql: The statements.
     ///   - database: Where. Default: `postgres`.
-    ///   - limit: How long connecting and running may take. Default: 10 s.
+    ///   - limit: How long connecting and running may take. Default: 60 s.
     /// - Returns: The rows, each field as text, nil for NULL.
     /// - Throws: ``LocalClusterError/Code/queryFailed`` with the SQLSTATE, ``LocalClusterError/Code/connectionFailed``,
     ///   ``LocalClusterError/Code/timedOut`` (for example on a paused node).
@@ -17,7 +17,7 @@ extension LocalNode {
     public func query(
         _ sql: String,
         database: String = "postgres",
-        within limit: Duration = .seconds(10)
+        within limit: Duration = .seconds(60)
     ) async throws(LocalClusterError) -> [[String?]] {
         let deadline = ContinuousClock.now + limit
         let endpoint: DeadlineSocket.Endpoint =
@@ -35,7 +35,7 @@ extension LocalNode {
     public func value(
         of sql: String,
         database: String = "postgres",
-        within limit: Duration = .seconds(10)
+        within limit: Duration = .seconds(60)
     ) async throws(LocalClusterError) -> String? {
         try await self.query(sql, database: database, within: limit).first?.first ?? nil
     }

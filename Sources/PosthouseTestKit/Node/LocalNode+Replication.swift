@@ -14,9 +14,9 @@ extension LocalNode {
     ///
     /// - Parameters:
     ///   - waiting: Whether to wait until it takes writes. Default: true.
-    ///   - limit: How long. Default: 30 s.
+    ///   - limit: How long. Default: 120 s.
     /// - Throws: ``LocalClusterError/Code/notAReplica``, ``LocalClusterError/Code/notRunning``.
-    public func promote(waiting: Bool = true, within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func promote(waiting: Bool = true, within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         guard self.role == .replica else {
             throw LocalClusterError(.notAReplica, "It is a primary already: it cannot be promoted.", node: self.name)
@@ -29,7 +29,7 @@ extension LocalNode {
     }
 
     /// Waits until the node is up as a primary.
-    public func waitUntilPromoted(within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func waitUntilPromoted(within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         try await self.waitUntilPromoted(deadline: .now + limit, limit: limit)
     }
 
@@ -83,7 +83,7 @@ extension LocalNode {
 
     /// Makes the node anew as a replica of another node, with a base backup, whatever it was and did before: the way
     /// back for a primary that was replaced. What it alone had written is lost.
-    public func rejoin(following source: LocalNode, within limit: Duration = .seconds(60))
+    public func rejoin(following source: LocalNode, within limit: Duration = .seconds(180))
         async throws(LocalClusterError)
     {
         let deadline = ContinuousClock.now + limit
@@ -107,7 +107,7 @@ extension LocalNode {
     /// Waits until this replica has replayed everything that `source` has written by now.
     public func waitUntilCaughtUp(
         with source: LocalNode,
-        within limit: Duration = .seconds(30)
+        within limit: Duration = .seconds(120)
     ) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         let written = try await source.value(
@@ -135,7 +135,7 @@ extension LocalNode {
     /// Waits until this replica streams from `source`.
     public func waitUntilStreaming(
         from source: LocalNode,
-        within limit: Duration = .seconds(30)
+        within limit: Duration = .seconds(120)
     ) async throws(LocalClusterError) {
         let streaming = try await waitUntil(.now + limit) { () throws(LocalClusterError) in
             let answer = try await source.value(

@@ -74,7 +74,7 @@ public final class LocalHAProxy: Sendable {
     public func start() async throws(LocalClusterError) {
         let servers = servers
         let roles = [(primaryPort, "f"), (replicaPort, "t")]
-        try await companion.start(within: .seconds(20)) { deadline in
+        try await companion.start(within: .seconds(60)) { deadline in
             for (port, role) in roles {
                 // It takes all servers for fit until their checks have failed: whoever has its turn must be asked.
                 for _ in 0..<servers {
@@ -84,7 +84,7 @@ public final class LocalHAProxy: Sendable {
                             at: .port(port),
                             database: "postgres",
                             node: "haproxy",
-                            deadline: min(deadline, .now + .seconds(2))
+                            deadline: min(deadline, .now + .seconds(10))
                         )
                     }
                     if answer != [[role]] { return false }

@@ -16,7 +16,7 @@ extension LocalPatroni {
         public var setUp: [String]
         /// The server programs. Default: nil, ``PostgresInstallation/find()``.
         public var installation: PostgresInstallation?
-        /// How long starting may take as a whole. Default: 90 s, as machines that run tests can be slow.
+        /// How long starting may take as a whole. Default: 180 s, as machines that run tests can be slow.
         public var startTimeout: Duration
 
         /// Three members, unless told otherwise.
@@ -27,7 +27,7 @@ extension LocalPatroni {
             settings: [String: String] = [:],
             setUp: [String] = [],
             installation: PostgresInstallation? = nil,
-            startTimeout: Duration = .seconds(90)
+            startTimeout: Duration = .seconds(180)
         ) {
             self.members = members
             self.synchronous = synchronous

@@ -66,7 +66,7 @@ public final class LocalPatroni: Sendable {
     /// The member that holds the leader's lease and takes writes, waited for.
     ///
     /// - Throws: ``LocalClusterError/Code/timedOut``, with what the members say.
-    public func leader(within limit: Duration = .seconds(30)) async throws(LocalClusterError) -> PatroniMember {
+    public func leader(within limit: Duration = .seconds(120)) async throws(LocalClusterError) -> PatroniMember {
         try await waitForLeader(otherThan: nil, within: limit)
     }
 
@@ -75,7 +75,7 @@ public final class LocalPatroni: Sendable {
     /// - Throws: ``LocalClusterError/Code/timedOut``, with what the members say.
     public func waitForLeader(
         otherThan former: PatroniMember?,
-        within limit: Duration = .seconds(60)
+        within limit: Duration = .seconds(180)
     ) async throws(LocalClusterError) -> PatroniMember {
         var found: PatroniMember?
         let elected = try await waitUntil(.now + limit, every: .milliseconds(20)) {
@@ -95,7 +95,7 @@ public final class LocalPatroni: Sendable {
     /// then Patroni elects nobody.
     ///
     /// - Throws: ``LocalClusterError/Code/timedOut``, with what the members say.
-    public func waitUntilWhole(within limit: Duration = .seconds(60)) async throws(LocalClusterError) {
+    public func waitUntilWhole(within limit: Duration = .seconds(180)) async throws(LocalClusterError) {
         let whole = try await waitUntil(.now + limit, every: .milliseconds(20)) {
             () async throws(LocalClusterError) in
             await self.isWhole()
@@ -116,7 +116,7 @@ public final class LocalPatroni: Sendable {
         }
         guard isSynchronous, members.count > 1 else { return true }
         // PostgreSQL knows a standby before etcd does, and etcd decides who may lead.
-        let answer = try? await leader.request("/cluster", within: .seconds(2))
+        let answer = try? await leader.request("/cluster", within: .seconds(10))
         return answer?.body.contains("\"sync_standby\"") == true
     }
 
@@ -133,13 +133,13 @@ public final class LocalPatroni: Sendable {
     ///
     /// - Parameters:
     ///   - member: Who is to lead. Default: nil, Patroni chooses.
-    ///   - limit: How long it may take. Default: 60 s.
+    ///   - limit: How long it may take. Default: 180 s.
     /// - Returns: The new leader.
     /// - Throws: ``LocalClusterError/Code/commandFailed`` if Patroni refuses, with its reason.
     @discardableResult
     public func switchover(
         to member: PatroniMember? = nil,
-        within limit: Duration = .seconds(60)
+        within limit: Duration = .seconds(180)
     ) async throws(LocalClusterError) -> PatroniMember {
         let deadline = ContinuousClock.now + limit
         let former = try await leader(within: limit)
@@ -154,7 +154,7 @@ public final class LocalPatroni: Sendable {
     /// - Throws: ``LocalClusterError/Code/commandFailed`` if Patroni refuses, with its reason.
     public func failover(
         to member: PatroniMember,
-        within limit: Duration = .seconds(60)
+        within limit: Duration = .seconds(180)
     ) async throws(LocalClusterError) {
         let deadline = ContinuousClock.now + limit
         try await give("failover", ["candidate": member.name], to: member, until: deadline)
@@ -176,7 +176,7 @@ public final class LocalPatroni: Sendable {
 
     private func set(paused: Bool) async throws(LocalClusterError) {
         let order = "{\"pause\": \(paused)}"
-        let answered = try await waitUntil(.now + .seconds(30), every: .milliseconds(50)) {
+        let answered = try await waitUntil(.now + .seconds(120), every: .milliseconds(50)) {
             () async throws(LocalClusterError) in
             for member in self.members {
                 guard let answer = try? await member.request("/config", method: "PATCH", body: order) else { continue }
@@ -186,7 +186,7 @@ public final class LocalPatroni: Sendable {
         }
         guard answered else { throw await failure("No Patroni takes an order.") }
         // Each of them learns of it for itself.
-        let known = try await waitUntil(.now + .seconds(30), every: .milliseconds(20)) {
+        let known = try await waitUntil(.now + .seconds(120), every: .milliseconds(20)) {
             () async throws(LocalClusterError) in
             for member in self.members {
                 guard let answer = try? await member.request("/patroni") else { continue }
@@ -233,7 +233,7 @@ public final class LocalPatroni: Sendable {
     private func failure(_ message: String) async -> LocalClusterError {
         var said: [String] = []
         for member in members {
-            let answer = try? await member.request("/patroni", within: .seconds(1))
+            let answer = try? await member.request("/patroni", within: .seconds(10))
             said.append("\(member.name): \(answer.map { "\($0.status) \($0.body)" } ?? "no answer")")
         }
         return LocalClusterError(.timedOut, message, log: said.joined(separator: "\n") + "\n" + logs(lines: 15))

@@ -40,7 +40,7 @@ public final class PatroniMember: Sendable {
     /// rewound (`pg_rewind`) and follows. Waits until PostgreSQL accepts sessions.
     ///
     /// - Throws: ``LocalClusterError/Code/startFailed``, with the logs.
-    public func start(within limit: Duration = .seconds(60)) async throws(LocalClusterError) {
+    public func start(within limit: Duration = .seconds(180)) async throws(LocalClusterError) {
         try await companion.start(within: limit) { _ async throws(LocalClusterError) in
             await self.answer(to: "/health") == 200
         }
@@ -82,14 +82,14 @@ public final class PatroniMember: Sendable {
     ///   - path: For example `/cluster`.
     ///   - method: Default: `GET`.
     ///   - body: As JSON. Default: none.
-    ///   - limit: How long connecting and answering may take. Default: 10 s.
+    ///   - limit: How long connecting and answering may take. Default: 60 s.
     /// - Returns: The status and the body of the answer.
     /// - Throws: ``LocalClusterError/Code/connectionFailed``, ``LocalClusterError/Code/timedOut``.
     public func request(
         _ path: String,
         method: String = "GET",
         body: String = "",
-        within limit: Duration = .seconds(10)
+        within limit: Duration = .seconds(60)
     ) async throws(LocalClusterError) -> (status: Int, body: String) {
         let (port, name) = (restPort, name)
         let answer = try await offCooperativePool { () throws(LocalClusterError) in
@@ -101,11 +101,11 @@ public final class PatroniMember: Sendable {
     /// Whether it holds the leader's lease, and takes writes, which comes a moment later.
     func leads() async -> Bool {
         guard await answer(to: "/primary") == 200 else { return false }
-        return (try? await node.value(of: "SELECT NOT pg_is_in_recovery()", within: .seconds(2))) == "t"
+        return (try? await node.value(of: "SELECT NOT pg_is_in_recovery()", within: .seconds(10))) == "t"
     }
 
     /// The status of a health check of Patroni (`/primary`, `/replica`, `/health`); nil without an answer.
     func answer(to check: String) async -> Int? {
-        (try? await request(check, within: .seconds(2)))?.status
+        (try? await request(check, within: .seconds(10)))?.status
     }
 }

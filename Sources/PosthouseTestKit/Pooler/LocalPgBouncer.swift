@@ -94,7 +94,7 @@ public final class LocalPgBouncer: Sendable {
     ///
     /// - Throws: ``LocalClusterError/Code/startFailed``, with its log, if it does not serve within 10 s.
     public func start() async throws(LocalClusterError) {
-        try await companion.start(within: .seconds(10)) { deadline in await self.answers(until: deadline) }
+        try await companion.start(within: .seconds(60)) { deadline in await self.answers(until: deadline) }
     }
 
     /// Kills it, and waits until it is gone: its clients lose their connections, and so do the servers.

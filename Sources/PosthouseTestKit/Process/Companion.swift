@@ -43,7 +43,7 @@ final class Companion: Sendable {
     /// Kills it, and waits until it is gone. Does nothing if it does not run.
     func kill() async throws(LocalClusterError) {
         if let pid = self.process.pid { sendKill(to: pid) }
-        let isGone = try await waitUntil(.now + .seconds(10)) { () throws(LocalClusterError) in
+        let isGone = try await waitUntil(.now + .seconds(60)) { () throws(LocalClusterError) in
             self.process.reap()
             return self.process.pid == nil
         }

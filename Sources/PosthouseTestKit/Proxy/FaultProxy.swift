@@ -156,7 +156,7 @@ public final class FaultProxy: Sendable {
     /// Waits until so many connections are open, for tests that need them to have arrived or gone.
     ///
     /// - Throws: ``LocalClusterError/Code/timedOut``.
-    public func waitUntilOpen(_ count: Int, within limit: Duration = .seconds(30)) async throws(LocalClusterError) {
+    public func waitUntilOpen(_ count: Int, within limit: Duration = .seconds(120)) async throws(LocalClusterError) {
         let reached = try await waitUntil(.now + limit, every: .milliseconds(2)) { () throws(LocalClusterError) in
             self.statistics.open == count
         }

@@ -41,10 +41,15 @@ public final class PacketFilter: Sendable {
         self.watch = watch
     }
 
-    /// Whether this process may filter packets: it is root's, `iptables` is installed, and the kernel lets it.
+    /// Whether this process may filter packets: it is root's, `iptables` is installed, and the kernel knows all rules that
+    /// are needed. Found out by trying; many a container may list rules and not make any.
     public static func isAvailable() async -> Bool {
-        guard geteuid() == 0 else { return false }
-        return (try? await self.run(["-n", "-L", "INPUT"])) != nil
+        guard geteuid() == 0, let filter = try? await self.install() else { return false }
+        // Nobody listens on port 1.
+        var isObeyed = (try? await filter.drop(1)) != nil
+        if isObeyed { isObeyed = (try? await filter.reject(1)) != nil }
+        await filter.remove()
+        return isObeyed
     }
 
     /// Makes an empty chain, through which all packets on the loopback interface go.
@@ -115,7 +120,7 @@ public final class PacketFilter: Sendable {
             directory: "/",
             output: nil,
             user: ServerUser(name: "", change: nil)
-        ).run(within: .seconds(10))
+        ).run(within: .seconds(60))
     }
 }
 

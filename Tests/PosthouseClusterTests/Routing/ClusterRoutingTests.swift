@@ -7,7 +7,7 @@ import Testing
 @testable import PosthouseCluster
 
 /// Where a cluster's connections go, over servers in memory.
-@Suite(.timeLimit(.minutes(2))) struct ClusterRoutingTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ClusterRoutingTests {
     private let servers: [FakeServer]
 
     init() {
@@ -29,7 +29,7 @@ import Testing
         _ configure: (inout ClusterConfiguration) -> Void = { _ in }
     ) async throws -> Cluster<FakeDriver> {
         var configuration = ClusterConfiguration(
-            acquireTimeout: .seconds(30),
+            acquireTimeout: patience,
             refreshDelay: .milliseconds(20),
             refreshTimeout: .milliseconds(100)
         )
@@ -42,7 +42,7 @@ import Testing
             clock: RealTime(),
             random: SeededRandom(seed).next
         )
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.pool.available > 0 } })
         return cluster
     }
@@ -155,7 +155,7 @@ import Testing
 
     @Test func aReadOnlyPrimaryIsAPrimaryAndReadOnly() async throws {
         servers[0].change { $0.report.isReadOnly = true }
-        let cluster = try await cluster { $0.acquireTimeout = .seconds(30) }
+        let cluster = try await cluster { $0.acquireTimeout = patience }
         #expect(cluster.snapshot().hosts[0].serves == .readOnlyPrimary)
         #expect(try await cluster.withHost(.primary) { index($0) } == 0)
         #expect(try await cluster.withHost([.readWrite, .primary]) { index($0) } == 0)

@@ -13,7 +13,7 @@ import Testing
 /// The roster against random histories of answers, failures and primaries, judged by its whole past.
 ///
 /// A failing seed is printed; `POSTHOUSE_TEST_SEED=n` runs that history alone, `POSTHOUSE_TEST_SEEDS=n` as many.
-@Suite struct HostRosterModelTests {
+@Suite(.apart, .timeLimit(.minutes(60))) struct HostRosterModelTests {
     /// A small, fixed generator: the same seed gives the same history on every machine.
     private struct Generator: RandomNumberGenerator {
         var state: UInt64

@@ -79,7 +79,7 @@ private final class RecordedHosts: SourcedHosts {
 }
 
 /// The follower under a clock that the test moves.
-@Suite(.timeLimit(.minutes(1))) struct SourceFollowerTests {
+@Suite(.timeLimit(.minutes(20))) struct SourceFollowerTests {
     private let source = ScriptedSource()
     private let hosts = RecordedHosts()
     private let clock = ManualClock()

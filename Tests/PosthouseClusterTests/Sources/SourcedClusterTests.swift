@@ -50,7 +50,7 @@ private final class FakeSource: TopologySource {
 }
 
 /// A whole cluster whose hosts come from a source.
-@Suite(.timeLimit(.minutes(2))) struct SourcedClusterTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct SourcedClusterTests {
     private let servers: [FakeServer] = (0..<4).map {
         FakeServer(HostReport(isInRecovery: $0 != 0, systemIdentifier: 7, timeline: 1, incarnation: Int64($0) * 100))
     }
@@ -64,7 +64,7 @@ private final class FakeSource: TopologySource {
             rules: rules,
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
-                acquireTimeout: .seconds(30),
+                acquireTimeout: patience,
                 refreshDelay: .milliseconds(20),
                 refreshTimeout: .milliseconds(500)
             ),
@@ -79,7 +79,7 @@ private final class FakeSource: TopologySource {
         #expect(cluster.snapshot().source?.lastFailure == "nobody knows")
         source.names(0, 1)
         try await write.value
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         #expect(servers[0].statements == ["w"])
         #expect(cluster.snapshot().hosts.map(\.host) == ["db0:5432", "db1:5432"])
         #expect(cluster.snapshot().source?.hosts == 2)
@@ -111,7 +111,7 @@ private final class FakeSource: TopologySource {
     @Test func aReplicaThatIsGoneIsLeftOnceItsWorkIsDone() async throws {
         source.names(0, 1)
         let cluster = try make(source)
-        try await cluster.ready(primaries: 1, replicas: 1)
+        try await cluster.ready(primaries: 1, replicas: 1, timeout: patience)
         let lease = try await cluster.acquire(readOnly: true)
         source.names(0, 2)
         #expect(await eventually { cluster.snapshot().hosts.contains { $0.host == "db1:5432" && $0.isDrained } })
@@ -129,7 +129,7 @@ private final class FakeSource: TopologySource {
     @Test func failuresAndEmptyAnswersLeaveTheClusterAlone() async throws {
         source.names(0, 1)
         let cluster = try make(source)
-        try await cluster.ready(primaries: 1, replicas: 1)
+        try await cluster.ready(primaries: 1, replicas: 1, timeout: patience)
         source.names()
         let empty = source.questions
         #expect(await eventually { source.questions > empty + 5 })
@@ -144,7 +144,7 @@ private final class FakeSource: TopologySource {
     @Test func thePrimaryIsKeptThoughTheSourceForgetsItUntilAnotherOneIs() async throws {
         source.names(0, 1)
         let cluster = try make(source)
-        try await cluster.ready(primaries: 1, replicas: 1)
+        try await cluster.ready(primaries: 1, replicas: 1, timeout: patience)
         source.names(1)
         let asked = source.questions
         #expect(await eventually { source.questions > asked + 30 })
@@ -160,7 +160,7 @@ private final class FakeSource: TopologySource {
     @Test func aHostThatIsToTakeNoReadsTakesWritesWhenItIsThePrimary() async throws {
         source.names(0, 1, 2, readless: [1])
         let cluster = try make(source)
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         for _ in 0..<30 { try await cluster.read { try $0.execute("r") } }
         #expect(servers[1].statements.isEmpty)
         servers[0].crash()
@@ -174,7 +174,7 @@ private final class FakeSource: TopologySource {
     @Test func readsComeBackWithTheNextAnswer() async throws {
         source.names(0, 1, readless: [1])
         let cluster = try make(source)
-        try await cluster.ready()
+        try await cluster.ready(timeout: patience)
         let read = Task { try await cluster.read { try $0.execute("r") } }
         #expect(await eventually { cluster.snapshot().waiting == 1 })
         source.names(0, 1)
@@ -198,7 +198,7 @@ private final class FakeSource: TopologySource {
     @Test func aListThatDoesNotChangeIsASourceToo() async throws {
         let list = StaticSource([FakeDriver.Endpoint(index: 0), FakeDriver.Endpoint(index: 1)])
         let cluster = try Cluster(source: list, driver: FakeDriver(servers: servers), clock: RealTime())
-        try await cluster.ready(primaries: 1, replicas: 1)
+        try await cluster.ready(primaries: 1, replicas: 1, timeout: patience)
         #expect(cluster.endpoints.map(\.index) == [0, 1])
         await cluster.close()
     }

@@ -13,7 +13,7 @@ import Testing
 /// The machine against random histories.
 ///
 /// A failing seed is printed; `POSTHOUSE_TEST_SEED=n` runs that history alone, `POSTHOUSE_TEST_SEEDS=n` as many.
-@Suite struct TopologyWalkTests {
+@Suite(.apart, .timeLimit(.minutes(60))) struct TopologyWalkTests {
     private static func setting(_ name: String) -> UInt64? {
         getenv(name).flatMap { UInt64(String(cString: $0)) }
     }

@@ -7,7 +7,7 @@ import Testing
 /// Pools that share a budget: random sequences of everything, with the budget's orders arriving late and in any order.
 ///
 /// `POSTHOUSE_TEST_SEED=n` replays one walk; `POSTHOUSE_TEST_SEEDS=n` walks n times (default 100).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.apart, .timeLimit(.minutes(60)))
 struct BudgetWalkTests {
     @Test func noPlaceIsLostOrTakenTwiceAndEverybodyIsServed() {
         for seed in Seeds.fromEnvironment(default: 100) {

@@ -102,7 +102,7 @@ import Testing
         #expect(pool.connected(actions.connects[0]).served == [waiter])
     }
 
-    @Test func thousandsOfFiltersLeaveNoLinesBehind() throws {
+    @Test(.apart) func thousandsOfFiltersLeaveNoLinesBehind() throws {
         var pool = Script()
         pool.add(maximum: 1)
         let filters = (0..<2_000).map { _ in pool.machine.addFilter(MemberSet([])) }

@@ -7,7 +7,7 @@ import Testing
 /// Random sequences of everything that can happen to a pool, against what must always hold.
 ///
 /// `POSTHOUSE_TEST_SEED=n` replays one walk; `POSTHOUSE_TEST_SEEDS=n` walks n times (default 100).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.apart, .timeLimit(.minutes(60)))
 struct MachineWalkTests {
     @Test func nothingIsEverLostWhateverHappens() {
         let seeds = Seeds.fromEnvironment(default: 100)

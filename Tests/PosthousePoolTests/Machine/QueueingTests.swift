@@ -65,7 +65,7 @@ import Testing
         #expect(pool.waiting() == 1)
     }
 
-    @Test func aMillionCancelledWaitersLeaveTheQueueAsItWas() throws {
+    @Test(.apart) func aMillionCancelledWaitersLeaveTheQueueAsItWas() throws {
         var queue = WaitQueue()
         let stays = queue.enter(Demand(wants: .all), deadline: .seconds(9), holder: 0)
         for number in 0..<1_000_000 {
@@ -77,7 +77,7 @@ import Testing
         #expect(queue.contains(stays))
     }
 
-    @Test func anEmptyQueueGivesItsMemoryBack() {
+    @Test(.apart) func anEmptyQueueGivesItsMemoryBack() {
         var queue = WaitQueue()
         let ids = (0..<10_000).map {
             queue.enter(Demand(wants: .all), deadline: .seconds($0 % 5), holder: 0)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import PosthousePool
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct PersonalPoolTests {
     private let strategy = ScriptedStrategy()
     private let time = ManualTime()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import PosthousePool
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct AcquireTests {
     @Test func aConnectionIsOpenedOnlyWhenNoneIsIdleAndThereIsRoom() async throws {
         let test = try TestPool(2)

@@ -7,7 +7,7 @@ import Testing
 @testable import PosthousePool
 
 /// Several connections at once, connections that leave the pool with their lease, and minimums.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct BatchTests {
     /// A task that leases several connections and holds them until it is told to give them back.
     private final class BatchHolder: Sendable {

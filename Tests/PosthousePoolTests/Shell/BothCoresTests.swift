@@ -9,7 +9,7 @@ import Testing
 /// both, and after each of them both must look the same, down to which connection a request got.
 ///
 /// `POSTHOUSE_TEST_SEED=n` replays one walk; `POSTHOUSE_TEST_SEEDS=n` walks n times (default 100).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct BothCoresTests {
     @Test func withAndWithoutTheLockTheSameHappens() async throws {
         for seed in Seeds.fromEnvironment(default: 100) {

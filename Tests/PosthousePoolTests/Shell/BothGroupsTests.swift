@@ -9,7 +9,7 @@ import Testing
 /// idle connections lie open or not.
 ///
 /// Each request prefers one of two members, so that chance decides nothing.
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct BothGroupsTests {
     @Test func preferencesChooseTheSameMemberWithAndWithoutTheLock() async throws {
         for seed in Seeds.fromEnvironment(default: 100) {

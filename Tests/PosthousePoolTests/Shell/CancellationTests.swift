@@ -5,7 +5,7 @@ import Testing
 @testable import PosthousePool
 
 /// Every place in which a request can be cancelled: it ends, and costs nobody anything.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct CancellationTests {
     @Test func aTaskCancelledBeforeItAsksGetsAnIdleConnectionAndNothingElse() async throws {
         let test = try TestPool()

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// Close, terminate, drop.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct EndingTests {
     @Test func closeRefusesRequestsAndWaitsForLeasedConnections() async throws {
         let test = try TestPool(2)

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// Preferences, filters and removal, through the group.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct FilteredGroupTests {
     private func preferring(_ member: MemberID) -> AcquireRequest {
         var request = AcquireRequest()

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// What a user wants done with each connection, and what becomes of it if that fails.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct HooksTests {
     typealias Hooks = PoolHooks<FakeConnection>
 

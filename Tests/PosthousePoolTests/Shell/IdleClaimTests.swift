@@ -5,7 +5,7 @@ import Testing
 
 @testable import PosthousePool
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct IdleClaimTests {
     private func idle(_ test: TestPool) async throws -> PoolSlot {
         let holder = test.holder()

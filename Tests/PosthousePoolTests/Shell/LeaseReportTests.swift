@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// Who holds what: leaks, the longest leases, uses, and what else the observer hears.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct LeaseReportTests {
     private func named(
         _ name: String,

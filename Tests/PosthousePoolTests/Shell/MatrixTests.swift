@@ -6,7 +6,7 @@ import Testing
 
 /// Whatever connecting, checking, using and returning do (work, fail, take long, never end): with cancellation at some point
 /// of all that, no slot is lost and the next request is served.
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct MatrixTests {
     /// The check is synchronous: it cannot take long, but it can fail in more ways.
     enum Check: CaseIterable { case usable, closed, invalid, cancelled }

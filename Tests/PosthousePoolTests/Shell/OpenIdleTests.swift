@@ -7,7 +7,7 @@ import Testing
 @testable import PosthousePool
 
 /// Connections that lie open, taken and given by many threads at once.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct OpenIdleTests {
     /// A connection that notices if two have it.
     private final class Horse: Sendable {
@@ -36,7 +36,7 @@ struct OpenIdleTests {
 
     private struct Group {
         let stud = Stud()
-        let group = PoolGroup<Horse>(configuration: PoolGroupConfiguration(acquireTimeout: .seconds(60)))
+        let group = PoolGroup<Horse>(configuration: PoolGroupConfiguration(acquireTimeout: .seconds(1000)))
         let members: [MemberID]
 
         init(sizes: [Int]) throws {

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// What is done with a connection that came back, and with one that rests.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct RecyclingTests {
     private func recycling(
         _ size: Int = 1,

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// Connections that come back unfit, of which some can be brought into order.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct SoiledTests {
     private final class Strategy: ConnectionStrategy {
         struct State {

@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePool
 
 /// What is done before a connection is handed out, if it is to be validated.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct ValidationTests {
     private func validating(
         _ size: Int = 1,

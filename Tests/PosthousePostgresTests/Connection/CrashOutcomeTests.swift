@@ -8,7 +8,7 @@ import Testing
 
 /// What an error says of the fate of a statement whose server goes away: the rows of ``OutcomeTests`` that need a server of
 /// their own.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct CrashOutcomeTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct CrashOutcomeTests {
     private static let setUp = [
         "CREATE TABLE t (i int)",
         """

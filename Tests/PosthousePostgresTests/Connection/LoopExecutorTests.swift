@@ -6,7 +6,7 @@ import Testing
 @testable import PosthousePostgres
 
 /// Tasks that prefer a connection's loop as their executor, and tasks on an actor.
-@Suite(.timeLimit(.minutes(2))) struct LoopExecutorTests {
+@Suite(.timeLimit(.minutes(20))) struct LoopExecutorTests {
     @Test func aTaskOnTheLoopDoesEverything() async throws {
         let parameters = try await TestServer.parameters(user: "alice", password: TestServer.password)
         try await withLoop { loop in

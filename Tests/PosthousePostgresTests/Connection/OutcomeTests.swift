@@ -33,7 +33,7 @@ import Testing
 /// | any, through a pooler                | the pooler's loss of its server (08P01)  | may have run                    |
 ///
 /// COMMIT is looked at in ``InterruptionTests`` too, a crash in ``CrashOutcomeTests``.
-@Suite(.timeLimit(.minutes(3))) struct OutcomeTests {
+@Suite(.timeLimit(.minutes(20))) struct OutcomeTests {
     /// How a statement that runs is interrupted.
     enum Interruption: CaseIterable {
         case fence, cancellation, deadline, termination

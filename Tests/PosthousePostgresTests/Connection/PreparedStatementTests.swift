@@ -72,7 +72,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct PreparedStatementTests {
+@Suite(.timeLimit(.minutes(20))) struct PreparedStatementTests {
     /// The names that the server knows, asked for without preparing anything.
     private func preparedNames(_ connection: DatabaseConnection) async throws -> [String] {
         let rows = try await connection.executeScript("SELECT name FROM pg_prepared_statements ORDER BY prepare_time")

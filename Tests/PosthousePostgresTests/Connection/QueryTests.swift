@@ -6,7 +6,7 @@ import Testing
 
 @testable import PosthousePostgres
 
-@Suite(.timeLimit(.minutes(2))) struct QueryTests {
+@Suite(.timeLimit(.minutes(20))) struct QueryTests {
     @Test func statementsThatReadTheSameAndAreNotTheSameStayApart() async throws {
         try await withConnection { db in
             let composed = "\u{E9}"
@@ -70,7 +70,7 @@ import Testing
                 try await withTaskExecutorPreference(loop) {
                     _ = try await db.query(
                         "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)",
-                        deadline: .now + .milliseconds(500)
+                        deadline: .now + .seconds(5)
                     )
                 }
             }

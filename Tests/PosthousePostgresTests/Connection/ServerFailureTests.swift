@@ -8,7 +8,7 @@ import Testing
 @testable import PosthousePostgres
 
 /// What a server does that not everybody else can share.
-@Suite(.timeLimit(.minutes(5))) struct ServerFailureTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ServerFailureTests {
     private func parameters(_ node: LocalNode, _ more: [String: String] = [:]) throws -> ConnectionParameters {
         try ConnectionParameters(node.dsn(parameters: more), environment: ConnectionEnvironment(userName: "postgres"))
     }
@@ -44,7 +44,7 @@ import Testing
                 defer { connection.close() }
                 try await cluster.primary.pause()
                 let error = try await databaseError {
-                    try await connection.query("SELECT 1", deadline: .now + .milliseconds(200))
+                    try await connection.query("SELECT 1", deadline: .now + .seconds(5))
                 }
                 #expect(error.code == .timedOut && error.outcome == .mayHaveRun)
                 let silent = try await databaseError {
@@ -58,7 +58,7 @@ import Testing
                 try await cluster.primary.pause()
                 let unsent = try await databaseError {
                     let text = String(repeating: "x", count: 30_000_000)
-                    return try await large.query("SELECT \(text)::text", deadline: .now + .milliseconds(500))
+                    return try await large.query("SELECT \(text)::text", deadline: .now + .seconds(5))
                 }
                 #expect(unsent.code == .timedOut && unsent.outcome == .notSent && unsent.phase == .sending)
                 try await cluster.primary.resume()
@@ -144,19 +144,19 @@ import Testing
                 {
                     for _ in 0..<8 {
                         let sql: SQL = "SELECT repeat('x', \(size)::int)"
-                        let text = try await connection.query(sql, deadline: .now + .seconds(20)).one().decode(
+                        let text = try await connection.query(sql, deadline: .now + .seconds(60)).one().decode(
                             String.self
                         )
                         #expect(text.utf8.count == size)
                     }
                 }
                 let text = String(repeating: "y", count: 20_000_000)
-                let back = try await connection.query("SELECT \(text)::text", deadline: .now + .seconds(20)).one()
+                let back = try await connection.query("SELECT \(text)::text", deadline: .now + .seconds(60)).one()
                 #expect(try back.decode(String.self) == text)
                 for round in 0..<50 {
                     let rows = try await connection.query(
                         "SELECT repeat('z', 100 + i % 7) FROM generate_series(1, \(round * 100)::int) i",
-                        deadline: .now + .seconds(20)
+                        deadline: .now + .seconds(60)
                     )
                     #expect(rows.count == round * 100)
                 }

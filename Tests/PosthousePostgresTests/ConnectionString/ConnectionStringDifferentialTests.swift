@@ -4,7 +4,7 @@ import Testing
 @testable import PosthousePostgres
 
 /// The parser against the installed libpq's own, on the same texts.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct ConnectionStringDifferentialTests {
     @Test func theKeywordsAreTheInstalledLibPQs() {
         let version = ConnectionEnvironment.process.libpqVersion

@@ -109,7 +109,7 @@ import Testing
     }
 
     /// libpq itself reads the same files with the same names.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(20)))
     func anyFileIsReadAsLibPQReadsIt() throws {
         let seed = try #require(SeededGenerator.seeds(for: "password file").first)
         var generator = SeededGenerator(seed: seed)

@@ -7,7 +7,7 @@ import Testing
 @testable import PosthousePostgres
 
 /// A primary and its replica, and what they say of their logs.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct ReplayTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ReplayTests {
     /// A session with the primary and one with its replica, for the time of `body`.
     private func withSessions(
         _ body: (LocalCluster, _ primary: DatabaseSession, _ replica: DatabaseSession) async throws -> Void
@@ -35,7 +35,7 @@ import Testing
                 if number == 25 { try await primary.execute("SET synchronous_commit = off") }
                 try await primary.execute("INSERT INTO t VALUES (\(number))")
                 let position = try await primary.logPosition()
-                #expect(try await replica.waitForReplay(of: position.lsn, timeout: .seconds(20)) == .reached)
+                #expect(try await replica.waitForReplay(of: position.lsn, timeout: .seconds(60)) == .reached)
                 #expect(try await replica.queryValue("SELECT max(i) FROM t") == number)
             }
         }
@@ -45,7 +45,7 @@ import Testing
         try await withSessions { cluster, primary, replica in
             try await primary.execute("INSERT INTO t VALUES (1)")
             let written = try await primary.logPosition()
-            #expect(try await replica.waitForReplay(of: written.lsn, timeout: .seconds(20)) == .reached)
+            #expect(try await replica.waitForReplay(of: written.lsn, timeout: .seconds(60)) == .reached)
             let replayed = try await replica.logPosition()
             #expect(replayed.lsn >= written.lsn)
             #expect(written.timeline == 1 && replayed.timeline == 1)
@@ -53,7 +53,7 @@ import Testing
 
             try await cluster.failOver(to: cluster.replicas[0])
             #expect(try await replica.logPosition().timeline == 2)
-            #expect(try await replica.waitForReplay(of: .max, timeout: .seconds(20)) == .notInRecovery)
+            #expect(try await replica.waitForReplay(of: .max, timeout: .seconds(60)) == .notInRecovery)
         }
     }
 
@@ -64,14 +64,14 @@ import Testing
             let position = try await primary.logPosition()
             #expect(try await replica.waitForReplay(of: position.lsn, timeout: .milliseconds(50)) == .timedOut)
             #expect(try await replica.waitForReplay(of: position.lsn, timeout: .zero) == .timedOut)
-            let waiting = Task { try await replica.waitForReplay(of: position.lsn, timeout: .seconds(20)) }
+            let waiting = Task { try await replica.waitForReplay(of: position.lsn, timeout: .seconds(60)) }
             try await eventually("the replica is asked") { replica.transactionStatus == .active }
             waiting.cancel()
             let error = try await databaseError { try await waiting.value }
             #expect(error.code == .cancelled)
             guard error.outcome == .notSent else { return }
             try await replica.execute("SELECT pg_wal_replay_resume()")
-            #expect(try await replica.waitForReplay(of: position.lsn, timeout: .seconds(20)) == .reached)
+            #expect(try await replica.waitForReplay(of: position.lsn, timeout: .seconds(60)) == .reached)
         }
     }
 
@@ -93,7 +93,7 @@ import Testing
             let position = try await primary.logPosition()
             #expect(position.lsn % 8192 == 0)
             // It is written to the disk soon, and nothing follows it.
-            #expect(try await replica.waitForReplay(of: position.lsn, timeout: .seconds(20)) == .reached)
+            #expect(try await replica.waitForReplay(of: position.lsn, timeout: .seconds(60)) == .reached)
         }
     }
 

@@ -31,7 +31,7 @@ private final class TestPermit: SendPermitIssuer {
 
 private struct Failure: Error {}
 
-@Suite(.timeLimit(.minutes(2))) struct SessionTests {
+@Suite(.timeLimit(.minutes(20))) struct SessionTests {
     /// A session with an empty table of its own.
     private func withTable(_ body: (DatabaseSession) async throws -> Void) async throws {
         try await withConnection { connection in

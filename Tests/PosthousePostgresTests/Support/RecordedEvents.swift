@@ -47,14 +47,14 @@ final class RecordedEvents: ConnectionEvents {
     }
 }
 
-/// Waits until something is true; records an issue if that takes ten seconds.
+/// Waits until something is true, for so long that only a defect lets it time out; then it records an issue.
 func eventually(_ what: String, _ isTrue: () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(120)
     while try await !isTrue() {
         guard ContinuousClock.now < deadline else {
             Issue.record("it never came to pass that \(what)")
             return
         }
-        try await Task.sleep(for: .milliseconds(1))
+        try await Task.sleep(for: .milliseconds(10))
     }
 }

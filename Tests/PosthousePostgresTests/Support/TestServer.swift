@@ -80,7 +80,7 @@ func connect(
     _ parameters: ConnectionParameters,
     options: SessionOptions = SessionOptions(),
     loop: EventLoop,
-    within limit: Duration = .seconds(20),
+    within limit: Duration = .seconds(60),
     events: (any ConnectionEvents)? = nil
 ) async throws(DatabaseError) -> DatabaseConnection {
     try await DatabaseConnection.connect(

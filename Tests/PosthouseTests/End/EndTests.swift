@@ -16,7 +16,7 @@ extension RealServers {
             let servers = try await SharedServers.get()
             try await OwnLoops.lent { loops in
                 let cluster = try cluster(loops, servers)
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 let application = Application(on: cluster, stopsWhenClosed: true)
                 try await application.work()
                 let (started, start) = AsyncStream.makeStream(of: Void.self)
@@ -69,7 +69,7 @@ extension RealServers {
                 configuration.pool.maximumSize = 8
                 let parameters = ["application_name": Self.name]
                 let cluster = try loops.cluster(servers.dsn(parameters: parameters), configuration: configuration)
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 let sleeping = (0..<8).map { _ in
                     Task { try await cluster.write { try await $0.query("SELECT pg_sleep(600)") } }
                 }
@@ -97,7 +97,7 @@ extension RealServers {
             let servers = try await SharedServers.get()
             try await OwnLoops.lent { loops in
                 let cluster = try cluster(loops, servers)
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 let application = Application(on: cluster, stopsWhenClosed: true)
                 try await application.work()
                 cluster.terminate()

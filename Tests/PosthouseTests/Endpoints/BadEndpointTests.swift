@@ -104,17 +104,18 @@ extension RealServers {
             try await OwnLoops.lent { loops in
                 let cluster = try loops.cluster(connectionString)
                 let log = EventLog(of: cluster)
+                var found = cluster.snapshot().hosts[0]
                 try await eventually("\(endpoint) is found out") {
-                    cluster.snapshot().hosts[0].state == endpoint.verdict.state
+                    found = cluster.snapshot().hosts[0]
+                    return found.state == endpoint.verdict.state
                 }
-                let host = cluster.snapshot().hosts[0]
-                let reason = try #require(host.reason, "\(endpoint)")
+                let reason = try #require(found.reason, "\(endpoint)")
                 #expect(reason.contains(endpoint.verdict.word), "\(endpoint): \(reason)")
                 let error = await #expect(throws: ClusterError.self) {
                     try await cluster.write(timeout: .milliseconds(100)) { _ in }
                 }
                 #expect(error?.code == .noHostReachable, "\(endpoint)")
-                #expect(error?.hosts.first?.reason == reason, "\(endpoint)")
+                #expect(error?.hosts.first?.reason?.contains(endpoint.verdict.word) == true, "\(endpoint)")
                 await cluster.close()
                 // All that a log could show.
                 var texts = [reason, String(reflecting: cluster.snapshot()), "\(await log.all)"]
@@ -176,7 +177,7 @@ extension RealServers {
                 for _ in 0..<50 { #expect(try await cluster.withAnyHost { ports[3...].contains($0.port) }) }
 
                 for proxy in proxies { try await proxy.heal() }
-                try await cluster.ready(timeout: .seconds(30))
+                try await cluster.ready(timeout: .seconds(120))
                 #expect(cluster.snapshot().hosts.map(\.role) == [.replica, .replica, .replica, .primary, .replica])
                 await cluster.close()
             }

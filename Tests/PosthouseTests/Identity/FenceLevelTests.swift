@@ -26,7 +26,7 @@ extension RealServers {
             try await LocalCluster.withCluster(.init(replicas: 1, setUp: setUp)) { servers in
                 let configuration = ClusterConfiguration(fallbackPrimary: true)
                 let cluster = try PostgresCluster(servers.dsn(user: "app"), configuration: configuration)
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 #expect(cluster.snapshot().fenceLevel == level)
                 #expect(cluster.snapshot().hosts.map(\.role) == [.primary, .replica])
                 let application = Application(on: cluster, writers: 2, readers: 1)

@@ -9,7 +9,10 @@ extension RealServers {
     @Suite struct FirstElectionTests {
         private func cluster(of nodes: [LocalNode]) throws -> PostgresCluster {
             let hosts = nodes.map(\.address).joined(separator: ",")
-            return try PostgresCluster("postgresql://postgres@\(hosts)/postgres")
+            var configuration = ClusterConfiguration.unhurried
+            // Whoever is there is heard, on a slow machine too.
+            configuration.electionGrace = .seconds(5)
+            return try PostgresCluster("postgresql://postgres@\(hosts)/postgres", configuration: configuration)
         }
 
         @Test func theFirstWriteDoesNotGoToAnotherCluster() async throws {
@@ -55,7 +58,7 @@ extension RealServers {
             for _ in 0..<20 {
                 #expect(try await cluster.write { try await $0.queryValue("SELECT 1", as: Int.self) } == 1)
             }
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             let snapshot = cluster.snapshot()
             #expect(snapshot.primaries.count == 1)
             #expect(snapshot.hosts.map(\.state) == [.up, .up])

@@ -14,7 +14,7 @@ extension RealServers {
                 let ports = [stranger.port] + servers.nodes.map(\.port)
                 let hosts = ports.map { "127.0.0.1:\($0)" }.joined(separator: ",")
                 let cluster = try PostgresCluster("postgresql://postgres@\(hosts)/postgres")
-                try await cluster.ready(primaries: 1, replicas: 2)
+                try await cluster.ready(primaries: 1, replicas: 2, timeout: .seconds(120))
                 try await eventually("the stranger is quarantined") {
                     cluster.snapshot().hosts[0].state == .quarantined
                 }

@@ -20,7 +20,7 @@ extension RealServers {
                 try await proxy.retarget(to: heir)
                 // Another connection is needed: it is the first to reach the new server.
                 try await eventually("writes go to the new server") {
-                    try await cluster.write(timeout: .seconds(20)) { try await $0.port } == heir.port
+                    try await cluster.write(timeout: .seconds(120)) { try await $0.port } == heir.port
                 }
                 let error = await #expect(throws: DatabaseError.self) { try await session.port }
                 #expect(error?.code == .fenced)

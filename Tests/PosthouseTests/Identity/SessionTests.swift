@@ -10,8 +10,11 @@ extension RealServers {
     @Suite struct SessionTests {
         @Test func terminatedSessionsThrowNoHostOut() async throws {
             let servers = try await SharedServers.get()
-            let cluster = try PostgresCluster(servers.dsn(parameters: ["application_name": "victim"]))
-            try await cluster.ready()
+            let cluster = try PostgresCluster(
+                servers.dsn(parameters: ["application_name": "victim"]),
+                configuration: .unhurried
+            )
+            try await cluster.ready(timeout: .seconds(120))
             let log = EventLog(of: cluster)
             let application = Application(on: cluster)
             do {
@@ -47,8 +50,8 @@ extension RealServers {
 
         @Test func aPrimaryWithoutRoomForMoreSessionsIsNotThrownOut() async throws {
             try await LocalCluster.withCluster(.init(settings: ["max_connections": "20"])) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
-                try await cluster.ready()
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .unhurried)
+                try await cluster.ready(timeout: .seconds(120))
                 _ = try await cluster.write { try await $0.query("SELECT 1") }
                 let log = EventLog(of: cluster)
                 let squatters = try await Self.takeAllSessions(of: servers.primary)
@@ -56,7 +59,7 @@ extension RealServers {
                 for _ in 0..<50 { _ = try await cluster.write { try await $0.query("SELECT 1") } }
                 let lease = try await cluster.acquire()
                 let error = await #expect(throws: ClusterError.self) {
-                    try await cluster.write(timeout: .milliseconds(300)) { _ in }
+                    try await cluster.write(timeout: .seconds(3)) { _ in }
                 }
                 #expect(error?.code == .acquireTimedOut)
                 #expect(error?.hosts.map(\.state) == [.up])
@@ -66,8 +69,8 @@ extension RealServers {
                 _ = try await cluster.write { try await $0.query("SELECT 1") }
 
                 for squatter in squatters { squatter.close() }
-                let one = try await cluster.acquire(timeout: .seconds(30))
-                let two = try await cluster.acquire(timeout: .seconds(30))
+                let one = try await cluster.acquire(timeout: .seconds(120))
+                let two = try await cluster.acquire(timeout: .seconds(120))
                 try one.release()
                 try two.release()
                 await cluster.close()
@@ -79,7 +82,7 @@ extension RealServers {
         @Test func aPrimaryWithoutRoomForItsMonitorGoesOnServing() async throws {
             try await LocalCluster.withCluster(.init(setUp: ["CREATE ROLE app LOGIN"])) { servers in
                 let cluster = try PostgresCluster(servers.dsn(user: "app"))
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 _ = try await cluster.write { try await $0.query("SELECT 'the pool'") }
                 try await servers.primary.query("ALTER ROLE app CONNECTION LIMIT 1")
                 try await servers.primary.query(
@@ -107,7 +110,7 @@ extension RealServers {
                             to: parameters.hosts[0],
                             parameters: parameters,
                             loop: try EventLoopGroup.shared.next(),
-                            deadline: .now + .seconds(10)
+                            deadline: .now + .seconds(60)
                         )
                     )
                 } catch let error as DatabaseError where error.sqlState == .tooManyConnections {

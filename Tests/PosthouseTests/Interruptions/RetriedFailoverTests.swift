@@ -14,7 +14,7 @@ extension RealServers {
         @Test(.timeLimit(.minutes(30)), arguments: [Loss.immediate, .kill])
         func aCrashIsFeltByNoTransactionButThoseWhoseCommitIsUnderWay(_ crash: Loss) async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
                 let trial = FailoverTrial(servers: servers, cluster: cluster, leavesRetrying: true, returns: false)
                 for round in 1...rounds {
                     let outcome = try await trial.run(crash)
@@ -32,8 +32,8 @@ extension RealServers {
 
         @Test func readersDoNotFeelTheLossOfAReplica() async throws {
             try await LocalCluster.withCluster(.init(replicas: 2)) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
-                try await cluster.ready()
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
+                try await cluster.ready(timeout: .seconds(120))
                 let readers = Readers(8, of: cluster)
                 let victim = servers.replicas[0]
                 for strike in 0..<3 {
@@ -52,7 +52,7 @@ extension RealServers {
                     let after = readers.count
                     try await eventually("reads go on without it") { readers.count > after + 100 }
                     try await victim.start()
-                    try await cluster.ready()
+                    try await cluster.ready(timeout: .seconds(120))
                 }
                 await readers.stop()
                 print("\(readers.count) reads while a replica was lost three times, \(readers.errors.count) errors")
@@ -63,7 +63,7 @@ extension RealServers {
 
         @Test func aWriteThatIsRefusedWaitsUntilWritesAreTaken() async throws {
             try await LocalCluster.withCluster(.init(replicas: 1, setUp: ["CREATE TABLE t (i int)"])) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
                 try await cluster.execute("INSERT INTO t VALUES (1)")
                 // As before a planned switch: the primary is still one, and takes no writes.
                 try await servers.primary.query("ALTER SYSTEM SET default_transaction_read_only = on")

@@ -12,7 +12,7 @@ extension RealServers {
 
         init() async throws {
             servers = try await SharedServers.get()
-            cluster = try PostgresCluster(servers.dsn())
+            cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
         }
 
         /// Ends the session that runs it.
@@ -268,7 +268,7 @@ extension RealServers {
         }
 
         @Test func aTransactionOnAReplicaHasToBeReadOnly() async throws {
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             let error = await #expect(throws: ClusterError.self) {
                 try await cluster.withTransaction(onReplica: true) { _ in }
             }
@@ -317,8 +317,8 @@ extension RealServers {
         }
 
         @Test func whatNeverSucceedsEndsWithItsTime() async throws {
-            try await cluster.ready()
-            let limits = RetryLimits(attempts: .max, timeout: .milliseconds(500))
+            try await cluster.ready(timeout: .seconds(120))
+            let limits = RetryLimits(attempts: .max, timeout: .seconds(3))
             let error = try await #require(throws: RetryError.self) {
                 try await cluster.withTransaction(retrying: limits) { tx in
                     throw DatabaseError(
@@ -335,8 +335,8 @@ extension RealServers {
         }
 
         @Test func aStatementDoesNotOutlastTheTimeOfTheWhole() async throws {
-            try await cluster.ready()
-            let limits = RetryLimits(timeout: .milliseconds(300))
+            try await cluster.ready(timeout: .seconds(120))
+            let limits = RetryLimits(timeout: .seconds(5))
             let error = await #expect(throws: DatabaseError.self) {
                 try await cluster.withTransaction(retrying: limits) { try await $0.execute("SELECT pg_sleep(60)") }
             }

@@ -41,7 +41,7 @@ extension RealServers {
                 to: parameters.hosts[0],
                 parameters: parameters,
                 loop: try EventLoopGroup.shared.next(),
-                deadline: .now + .seconds(10)
+                deadline: .now + .seconds(60)
             )
         }
 
@@ -68,7 +68,7 @@ extension RealServers {
             let ids = try await pool.query("SELECT generate_series(1, \(3))").decode(Int.self)
             #expect(ids == [1, 2, 3])
             let pid = try await pool.withConnection { $0.backendPID }
-            #expect(try await pool.withConnection(deadline: .now + .seconds(10)) { $0.backendPID } == pid)
+            #expect(try await pool.withConnection(deadline: .now + .seconds(60)) { $0.backendPID } == pid)
             #expect(pool.status().size == 1)
             let leased = try await pool.acquire()
             #expect(pool.status().leased == 1)

@@ -47,7 +47,7 @@ extension RealServers {
                     to: parameters.hosts[0],
                     parameters: parameters,
                     loop: try EventLoopGroup.shared.next(),
-                    deadline: .now + .seconds(10)
+                    deadline: .now + .seconds(60)
                 )
             }
             try await DatabasePool.instance().execute("SELECT 1")

@@ -14,7 +14,7 @@ extension RealServers {
             recycling: RecyclingMethod = .fast
         ) throws -> DatabasePool {
             var configuration = configuration
-            configuration.workTimeout = .milliseconds(200)
+            configuration.workTimeout = .seconds(2)
             return try DatabasePool(proxy.dsn(), configuration: configuration, recycling: recycling)
         }
 
@@ -30,9 +30,9 @@ extension RealServers {
                 let first = try await pool.withConnection { $0.backendPID }
                 try await proxy.apply(.blackHole(), to: .existing)
                 // The housekeeper notes that it has been idle.
-                try await Task.sleep(for: .milliseconds(100))
+                try await Task.sleep(for: .milliseconds(500))
                 let second = try await pool.withConnection { db in
-                    let one: Int = try await db.queryValue("SELECT 1", timeout: .seconds(10))
+                    let one: Int = try await db.queryValue("SELECT 1", timeout: .seconds(60))
                     #expect(one == 1)
                     return db.backendPID
                 }
@@ -48,14 +48,14 @@ extension RealServers {
             let cluster = try PostgresCluster(
                 proxy.dsn(),
                 configuration: ClusterConfiguration(
-                    pool: PoolConfiguration(maximumSize: 1, workTimeout: .milliseconds(200))
+                    pool: PoolConfiguration(maximumSize: 1, workTimeout: .seconds(2))
                 ),
                 recycling: .verified
             )
             let first = try await cluster.write { $0.backendPID }
             try await proxy.apply(.blackHole(), to: .existing)
-            let second = try await cluster.write(timeout: .seconds(20)) { db in
-                try await db.execute("SELECT 1", timeout: .seconds(10))
+            let second = try await cluster.write(timeout: .seconds(120)) { db in
+                try await db.execute("SELECT 1", timeout: .seconds(60))
                 return db.backendPID
             }
             #expect(second != first)
@@ -93,7 +93,7 @@ extension RealServers {
             let two = try await pool.acquire()
             try one.release()
             try two.release()
-            #expect(pool.status().size == 2)
+            try await eventually("both are open") { pool.status().size == 2 }
             try await proxy.apply(.blackHole(), to: .existing)
             try await eventually("nobody asked, and they are gone") { pool.status().size == 0 }
             try await pool.execute("SELECT 1")

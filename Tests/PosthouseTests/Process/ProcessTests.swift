@@ -43,7 +43,7 @@ extension RealServers {
 
         @Test func aStarvedProcessThrowsNoHostOutAndGoesOnWatching() async throws {
             let servers = try await SharedServers.get()
-            try await Child.running("PosthouseTestApplication", ["starve", servers.dsn(), "3", "1"]) { child in
+            try await Child.running("PosthouseTestApplication", ["starve", servers.dsn(), "6", "1"]) { child in
                 #expect(try await child.waitForEnd() == 0)
                 let lines = child.lines
                 #expect(lines.last == "done", "\(lines)")

@@ -20,7 +20,7 @@ extension RealServers {
             configuration.pool.minimumSize = 1
             configure(&configuration)
             let cluster = try PostgresCluster(servers.dsn(), configuration: configuration)
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             try await eventually("all have a connection") {
                 cluster.snapshot().hosts.allSatisfy { $0.pool.available > 0 }
             }
@@ -48,8 +48,8 @@ extension RealServers {
 
         @Test func leasesReachTheHostsThatTheirNameSays() async throws {
             let cluster = try await cluster()
-            let primary = try await cluster.acquirePrimary(timeout: .seconds(5))
-            let replica = try await cluster.acquireReplica(timeout: .seconds(5))
+            let primary = try await cluster.acquirePrimary(timeout: .seconds(60))
+            let replica = try await cluster.acquireReplica(timeout: .seconds(60))
             #expect(try await !isReplica(primary.session))
             #expect(try await isReplica(replica.session))
             try primary.release()

@@ -11,7 +11,7 @@ extension RealServers {
 
         init() async throws {
             servers = try await SharedServers.get()
-            cluster = try PostgresCluster(servers.dsn())
+            cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
         }
 
         @Test func writesGoToThePrimary() async throws {
@@ -26,7 +26,7 @@ extension RealServers {
         }
 
         @Test func readsGoToReplicasAndToAllOfThem() async throws {
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             var hosts: Set<String> = []
             // The second one is used once a connection to it is open.
             try await eventually("all replicas are read from") {
@@ -42,7 +42,7 @@ extension RealServers {
         }
 
         @Test func whoDoesNotMindGetsAnyHost() async throws {
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             var hosts: Set<String> = []
             try await eventually("all hosts are used") {
                 hosts.insert(
@@ -83,12 +83,12 @@ extension RealServers {
         }
 
         @Test func readyMeansThatEveryHostCanBeUsed() async throws {
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             let snapshot = cluster.snapshot()
             #expect(snapshot.hosts.allSatisfy { $0.state == .up })
             #expect(snapshot.primaries.map(\.host) == [servers.nodes[0].address])
             #expect(Set(snapshot.replicas.map(\.host)) == Set(servers.replicas.map(\.address)))
-            try await cluster.ready(primaries: 1, replicas: 2)
+            try await cluster.ready(primaries: 1, replicas: 2, timeout: .seconds(120))
             let error = await #expect(throws: ClusterError.self) {
                 try await cluster.ready(primaries: 1, replicas: 3, timeout: .milliseconds(50))
             }
@@ -98,7 +98,7 @@ extension RealServers {
         }
 
         @Test func theSnapshotTellsWhatTheServersSayOfThemselves() async throws {
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             let snapshot = cluster.snapshot()
             #expect(snapshot.primary == servers.nodes[0].address)
             #expect(snapshot.systemIdentifier.map(String.init) == (try await servers.primary.systemIdentifier()))
@@ -111,7 +111,7 @@ extension RealServers {
         }
 
         @Test func aReplicaThatDoesNotReplayLagsAndCatchesUp() async throws {
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             let replica = servers.nodes[2]
             func lag() -> UInt64? { cluster.snapshot().hosts[2].lag?.bytes }
             try await eventually("the replica is level") { lag() == 0 }

@@ -18,7 +18,7 @@ extension RealServers {
         @Test func readsLeaveAReplicaThatFallsBehindAndReturnToIt() async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
                 let cluster = try PostgresCluster(servers.dsn(), configuration: Self.frequent)
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 let slow = servers.replicas[0]
                 let limit = LagLimit.bytes(10_000)
                 func hosts() async throws -> Set<String> {
@@ -46,7 +46,7 @@ extension RealServers {
                 var configuration = Self.frequent
                 configuration.staleness = StalenessPolicy(limit: .bytes(10_000))
                 let cluster = try PostgresCluster(servers.dsn(), configuration: configuration)
-                try await cluster.ready()
+                try await cluster.ready(timeout: .seconds(120))
                 let slow = servers.replicas[0]
                 try await slow.query("SELECT pg_wal_replay_pause()")
                 try await Self.write(to: cluster)
@@ -61,7 +61,7 @@ extension RealServers {
                 let stale = try await cluster.read(maxLag: .bytes(0), usesStaleReplicas: true) { $0.host }
                 #expect(stale == slow.address)
 
-                let waiting = Task { try await cluster.read(timeout: .seconds(30)) { $0.host } }
+                let waiting = Task { try await cluster.read(timeout: .seconds(120)) { $0.host } }
                 try await eventually("it waits") { cluster.snapshot().waiting == 1 }
                 try await slow.query("SELECT pg_wal_replay_resume()")
                 #expect(try await waiting.value == slow.address)
@@ -72,7 +72,7 @@ extension RealServers {
         /// Nothing is written: the time since the last commit grows, and no replica is behind.
         @Test func anIdlePrimaryHasFreshReplicas() async throws {
             let cluster = try PostgresCluster(await SharedServers.get().dsn(), configuration: Self.frequent)
-            try await cluster.ready()
+            try await cluster.ready(timeout: .seconds(120))
             try await eventually("no replica is behind") {
                 cluster.snapshot().replicas.allSatisfy { $0.lag == ReplicaLag(bytes: 0, time: .zero) }
             }

@@ -20,8 +20,8 @@ extension RealServers {
 
         @Test func whoeverReadsAfterATokenSeesWhatWasWritten() async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
-                try await cluster.ready()
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
+                try await cluster.ready(timeout: .seconds(120))
                 let primary = servers.primary.address
                 let hosts = try await withThrowingTaskGroup(of: [String].self) { group in
                     for writer in 0..<4 {
@@ -32,7 +32,7 @@ extension RealServers {
                                 let token = try await Self.insert(id, into: cluster)
                                 // As if it had travelled in a header.
                                 let received = try #require(CommitToken(token.description))
-                                let (count, host) = try await cluster.read(after: received, maximumWait: .seconds(5)) {
+                                let (count, host) = try await cluster.read(after: received, maximumWait: .seconds(60)) {
                                     db in
                                     (try await Self.count(id, in: db), db.host)
                                 }
@@ -52,8 +52,8 @@ extension RealServers {
 
         @Test func aReplicaThatStandsStillIsNotWaitedForLong() async throws {
             try await LocalCluster.withCluster(.init(replicas: 1, setUp: [Application.table])) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
-                try await cluster.ready()
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
+                try await cluster.ready(timeout: .seconds(120))
                 try await servers.replicas[0].query("SELECT pg_wal_replay_pause()")
                 let token = try await Self.insert(1, into: cluster)
                 let host = try await cluster.read(after: token, maximumWait: .milliseconds(20)) { db in
@@ -68,7 +68,7 @@ extension RealServers {
                 }
                 #expect(error?.code == .tokenNotReached)
                 // One that goes on meanwhile is waited for.
-                async let late = cluster.read(after: token, maximumWait: .seconds(20), fallbackPrimary: false) { db in
+                async let late = cluster.read(after: token, maximumWait: .seconds(120), fallbackPrimary: false) { db in
                     let count = try await Self.count(1, in: db)
                     #expect(count == 1)
                     return db.host
@@ -81,8 +81,8 @@ extension RealServers {
 
         @Test func aTokenOutlivesAFailover() async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
-                let cluster = try PostgresCluster(servers.dsn())
-                try await cluster.ready()
+                let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
+                try await cluster.ready(timeout: .seconds(120))
                 let before = try await Self.insert(1, into: cluster)
                 try await servers.replicas[0].waitUntilCaughtUp(with: servers.primary)
                 try await servers.replicas[1].waitUntilCaughtUp(with: servers.primary)
@@ -96,7 +96,7 @@ extension RealServers {
                 }
                 #expect(after.timeline ?? 0 > before.timeline ?? 0)
                 for (id, token) in [(1, before), (2, after)] {
-                    let count = try await cluster.read(after: token, maximumWait: .seconds(10)) { db in
+                    let count = try await cluster.read(after: token, maximumWait: .seconds(60)) { db in
                         try await Self.count(id, in: db)
                     }
                     #expect(count == 1)
@@ -107,8 +107,8 @@ extension RealServers {
 
         @Test func tokensOfOtherClustersAndOfTimelinesNobodyKnowsAreRefused() async throws {
             let servers = try await SharedServers.get()
-            let cluster = try PostgresCluster(servers.dsn())
-            try await cluster.ready()
+            let cluster = try PostgresCluster(servers.dsn(), configuration: .patient)
+            try await cluster.ready(timeout: .seconds(120))
             var token = try await cluster.commitToken()
             #expect(token.systemIdentifier.map(String.init) == (try await servers.primary.systemIdentifier()))
             token.timeline = 4711

@@ -68,7 +68,7 @@ final class Child: Sendable {
 
     /// - Returns: How it ended.
     func waitForEnd() async throws -> Int32 {
-        try await eventually("the child process ends", within: .seconds(60)) { state.withLock { $0.status } != nil }
+        try await eventually("the child process ends", within: .seconds(300)) { state.withLock { $0.status } != nil }
         return try #require(state.withLock { $0.status })
     }
 }

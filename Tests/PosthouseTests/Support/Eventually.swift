@@ -7,7 +7,7 @@ import Testing
 /// - Parameter what: What is waited for, for the report.
 func eventually(
     _ what: Comment,
-    within limit: Duration = .seconds(30),
+    within limit: Duration = .seconds(120),
     sourceLocation: SourceLocation = #_sourceLocation,
     _ condition: () async throws -> Bool
 ) async throws {

@@ -3,4 +3,4 @@
 import Testing
 
 /// The cluster against real PostgreSQL servers. One test at a time: a small machine has room for one set of servers.
-@Suite(.serialized, .timeLimit(.minutes(3))) enum RealServers {}
+@Suite(.serialized, .timeLimit(.minutes(20))) enum RealServers {}

@@ -13,10 +13,10 @@ extension DatabasePool {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<count {
                 group.addTask {
-                    try await self.withConnection(deadline: .now + .seconds(20)) { db in
+                    try await self.withConnection(deadline: .now + .seconds(120)) { db in
                         try await db.execute("SELECT 1")
                         arrivals.add()
-                        try await eventually("all are leased", within: .seconds(20)) {
+                        try await eventually("all are leased", within: .seconds(120)) {
                             arrivals.count == count
                         }
                     }
@@ -106,7 +106,7 @@ final class SessionCensus: Sendable {
             to: parameters.hosts[0],
             parameters: parameters,
             loop: try EventLoopGroup.shared.next(),
-            deadline: .now + .seconds(10)
+            deadline: .now + .seconds(120)
         )
         task = Mutex(nil)
         let asking = Task {

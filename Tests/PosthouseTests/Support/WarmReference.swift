@@ -17,7 +17,7 @@ struct WarmReference: Sendable {
             to: parameters.hosts[0],
             parameters: parameters,
             loop: loop,
-            deadline: .now + .seconds(10)
+            deadline: .now + .seconds(60)
         )
     }
 
