@@ -76,7 +76,7 @@ private final class FakeSource: TopologySource {
         let cluster = try make(source)
         let write = Task { try await cluster.write { try $0.execute("w") } }
         #expect(await eventually { cluster.snapshot().waiting == 1 && (cluster.snapshot().source?.failures ?? 0) > 2 })
-        #expect(cluster.snapshot().source?.lastFailure == "nobody knows")
+        #expect(await eventually { cluster.snapshot().source?.lastFailure == "nobody knows" })
         source.names(0, 1)
         try await write.value
         try await cluster.ready(timeout: patience)
@@ -88,6 +88,7 @@ private final class FakeSource: TopologySource {
 
     @Test func aClusterOfNobodyIsNotReadyAndSaysWhy() async throws {
         let cluster = try make(source)
+        #expect(await eventually { cluster.snapshot().source?.lastFailure == "nobody knows" })
         let unready = await #expect(throws: ClusterError.self) { try await cluster.ready(timeout: .milliseconds(50)) }
         #expect(unready?.code == .notReady)
         let refused = await #expect(throws: ClusterError.self) {
