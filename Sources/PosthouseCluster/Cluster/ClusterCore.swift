@@ -132,7 +132,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             if let (member, median) = median, let median { router.note(median: median, of: member) }
             post(.reported(host: host, report, asked: check.began))
         case .failure(let failure):
-            post(.failed(host: host, failure, fresh: check.fresh))
+            post(.failed(host: host, failure, fresh: check.fresh, heard: check.wasHeard))
         }
         // Whoever sees this finds the event posted.
         state.withLock { $0.slots[host].checkedAt = check.began }

@@ -23,6 +23,7 @@ final class CoreLink<Driver: ClusterDriver>: Sendable {
 /// The tie of one host's pool, connections and monitor.
 struct HostLink<Driver: ClusterDriver>: Sendable {
     let host: Int
+    let signs = SignsOfLife()
     fileprivate let link: CoreLink<Driver>
 
     init(host: Int, link: CoreLink<Driver>) {
@@ -56,6 +57,7 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
                 let asked = clock.now
                 let report = try await driver.probe(connection, deadline: deadline)
                 try link.core?.admit(report, to: link.host, asked: asked)
+                link.signs.note()
                 return connection
             } catch {
                 driver.close(connection)
@@ -71,7 +73,11 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
 
     func validate(_ connection: Driver.Connection) async throws {
         do {
-            try await driver.validate(connection, deadline: workDeadline)
+            let asked = clock.now
+            if let report = try await driver.validate(connection, deadline: workDeadline) {
+                try link.core?.admit(report, to: link.host, asked: asked)
+            }
+            link.signs.note()
         } catch {
             if !Task.isCancelled { link.core?.suspect(link.host, .silence) }
             throw error
@@ -87,6 +93,8 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     func recycle(_ connection: Driver.Connection) async throws {
         try await driver.recycle(connection, deadline: workDeadline)
     }
+
+    func answers(on connection: Driver.Connection) -> UInt64 { driver.answers(on: connection) }
 
     private var workDeadline: ContinuousClock.Instant {
         clock.now + PoolConfiguration.driverTimeout(within: workTimeout)

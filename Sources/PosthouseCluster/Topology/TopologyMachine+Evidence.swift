@@ -87,6 +87,7 @@ extension TopologyMachine {
         _ failure: HostFailure,
         of host: Int,
         fresh: Bool,
+        heard: Bool,
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
@@ -100,8 +101,10 @@ extension TopologyMachine {
         case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
-            guard hosts[host].misses >= 2 && fresh || isOff(.secondMiss) else {
-                // One silence is a suspicion; the proof is a second one, on a connection of its own.
+            let isProof = hosts[host].misses >= 2 && fresh && (!heard || isOff(.signsOfLife))
+            guard isProof || isOff(.secondMiss) else {
+                // One silence is a suspicion; the proof is a second one, on a connection of its own, towards everybody: who
+                // answers users meanwhile is only slow. What it last said of itself grows old all the same.
                 suspect(host, .silence, now: now, into: &actions)
                 return
             }

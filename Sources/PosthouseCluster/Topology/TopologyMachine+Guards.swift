@@ -59,6 +59,9 @@ extension TopologyMachine {
         /// Whoever was decided against is kept out.
         static let decisions = Guards(rawValue: 1 << 25)
 
-        static let all = Guards(rawValue: 1 << 26 - 1)
+        /// A host that answers its users is not taken for frozen.
+        static let signsOfLife = Guards(rawValue: 1 << 26)
+
+        static let all = Guards(rawValue: 1 << 27 - 1)
     }
 }

@@ -28,8 +28,9 @@ struct TopologyMachine: Sendable {
         case reported(host: Int, HostReport, asked: ContinuousClock.Instant)
         /// A new connection to the host's address reached another server than the checks do.
         case glimpsed(host: Int, HostReport)
-        /// A check failed; `fresh` tells that it ran on a connection opened for it.
-        case failed(host: Int, HostFailure, fresh: Bool)
+        /// A check failed; `fresh` tells that it ran on a connection opened for it, and `heard` that users were answered
+        /// meanwhile.
+        case failed(host: Int, HostFailure, fresh: Bool, heard: Bool = false)
         /// A connection noticed something that calls for a check.
         case suspected(host: Int, PassiveEvidence)
         /// The time is over that the first election gives to hosts that were not heard of.
@@ -138,8 +139,8 @@ struct TopologyMachine: Sendable {
             glimpse(report, of: host, now: now, into: &actions)
         case .graceEnded:
             election = .open
-        case .failed(let host, let failure, let fresh):
-            take(failure, of: host, fresh: fresh, now: now, into: &actions)
+        case .failed(let host, let failure, let fresh, let heard):
+            take(failure, of: host, fresh: fresh, heard: heard, now: now, into: &actions)
         case .suspected(let host, let evidence):
             suspect(host, evidence, now: now, into: &actions)
         case .timePassed(let stall):
@@ -171,7 +172,7 @@ extension TopologyMachine.Event {
     /// The host that has to be there for it to mean anything.
     var host: Int? {
         switch self {
-        case .reported(let host, _, _), .glimpsed(let host, _), .failed(let host, _, _), .suspected(let host, _),
+        case .reported(let host, _, _), .glimpsed(let host, _), .failed(let host, _, _, _), .suspected(let host, _),
             .drained(let host), .undrained(let host), .removed(let host), .preferred(let host):
             host
         case .graceEnded, .timePassed, .added, .adopted, .testified: nil

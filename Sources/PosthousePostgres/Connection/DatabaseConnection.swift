@@ -60,6 +60,9 @@ public final class DatabaseConnection: Sendable {
     /// transaction, or committed one, or was lost. Whoever compares it before and after knows that nothing was done.
     let effects = Atomic<UInt64>(0)
 
+    /// How many exchanges of the session the server has answered. Written by the owner only.
+    let answers = Atomic<UInt64>(0)
+
     /// Touched by the owner only: the task whose swap made ``word`` busy, until its release.
     nonisolated(unsafe) var statements: StatementCache
 

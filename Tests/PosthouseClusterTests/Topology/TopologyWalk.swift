@@ -172,10 +172,12 @@ struct TopologyWalk {
     }
 
     private mutating func fail(_ host: Int, _ kind: HostFailure.Kind, fresh: Bool) {
-        let event = TopologyMachine.Event.failed(host: host, HostFailure(kind, reason: "\(kind)"), fresh: fresh)
+        let heard = random.oneIn(4)
+        let failure = HostFailure(kind, reason: "\(kind)")
+        let event = TopologyMachine.Event.failed(host: host, failure, fresh: fresh, heard: heard)
         let isMiss = kind == .timedOut || kind == .unreachable || kind == .lost && fresh
         if isMiss { hosts[host].misses += 1 }
-        let isProof = isMiss ? hosts[host].misses >= 2 && fresh : kind != .lost
+        let isProof = isMiss ? hosts[host].misses >= 2 && fresh && !heard : kind != .lost
         hosts[host].failedAt = now
         hosts[host].isHeard = true
         if isProof { handle(event) } else { quietly(event, "what is no proof") }
