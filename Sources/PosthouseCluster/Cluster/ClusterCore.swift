@@ -43,6 +43,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         var withholding = Withholding<Driver.Endpoint>()
         /// Cancelled at the end, but not waited for: they run foreign code.
         var witnessTasks: [Task<Void, Never>] = []
+        /// The witness has been asked and has not returned.
+        var witnessIsBusy = false
     }
 
     let state: Guarded<State>

@@ -103,6 +103,8 @@ struct TopologyMachine: Sendable {
     var highestTimelines: [UInt64?: UInt32] = [:]
     var primaryMissingSince: ContinuousClock.Instant?
     var dispute = Dispute()
+    /// What decisions from outside went against, as far as that is about timelines, per system.
+    var rejections: [UInt64?: Rejection] = [:]
 
     /// - Parameter labels: The hosts as "host:port", in the order of preference between equals.
     init(labels: [String], settings: Settings = Settings()) {
@@ -156,7 +158,7 @@ struct TopologyMachine: Sendable {
         case .adopted(let systemIdentifier):
             adopt(systemIdentifier, now: now, into: &actions)
         case .preferred(let host):
-            decide(for: host)
+            decide(for: host, now: now)
         case .testified(let question, let host):
             hear(question, named: host, now: now)
         }

@@ -87,6 +87,18 @@ import Testing
         #expect(script.machine.hosts[0].state == .unknown)
     }
 
+    @Test mutating func aTimelineThatIsHeardOfTooLateIsKnownAllTheSame() {
+        let asked = script.now
+        script.now += .seconds(1)
+        script.fail(1)
+        let actions = script.handle(.reported(host: 1, script.primary(timeline: 2, run: 200), asked: asked))
+        #expect(actions.contains(.fence(host: 0)), "nothing is sent to below the highest timeline")
+        #expect(script.machine.hosts[1].state == .down, "it may have gone since it said so")
+        #expect(script.services == [[], [], .replica])
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        #expect(script.services == [[], .primary, .replica])
+    }
+
     @Test(arguments: [HostFailure.Kind.timedOut, .unreachable, .lost])
     mutating func whoAnswersUsersIsNotOutAndIsForgottenAllTheSame(kind: HostFailure.Kind) {
         for _ in 0..<9 {
