@@ -247,6 +247,12 @@ private final class ObserverEvents: ConnectionEvents {
         observer.connection(noticed: .writeRefused)
     }
 
+    var measuresResponses: Bool { observer.measuresResponses }
+
+    func connection(_ connection: DatabaseConnection, answeredAfter time: Duration) {
+        observer.connection(answeredAfter: time)
+    }
+
     func connectionHasIdleInput(_ connection: DatabaseConnection) {
         observer.withIdleClaim { connection.idleVerdict() }
     }

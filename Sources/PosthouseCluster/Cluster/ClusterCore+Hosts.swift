@@ -7,20 +7,22 @@ import PosthousePool
 extension ClusterCore {
     func makeSlot(for endpoint: Driver.Endpoint, host: Int) throws(PoolError) -> HostSlot<Driver> {
         let link = HostLink(host: host, link: link)
+        let gauge = HostGauge()
         let strategy = HostStrategy(
             endpoint: endpoint,
             driver: driver,
             clock: clock,
             connectTimeout: poolConfiguration.connectTimeout,
             workTimeout: poolConfiguration.workTimeout,
-            link: link
+            link: link,
+            gauge: router.measuresUse ? gauge : nil
         )
         let member = try group.addMember(
             label: String(describing: endpoint),
             configuration: poolConfiguration,
             strategy: strategy
         )
-        router.add(String(describing: endpoint), member)
+        router.add(String(describing: endpoint), member, gauge: gauge)
         return HostSlot(
             endpoint: endpoint,
             member: member,

@@ -215,6 +215,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 )
             }
             guard let step else { return }
+            // Before anybody is sent to a host that is back.
+            router.note(step.machine.hosts.map(\.slowStart))
             for action in step.actions { run(action, on: step.slots) }
             freshness.note(
                 step.event,

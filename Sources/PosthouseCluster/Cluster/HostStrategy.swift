@@ -42,6 +42,8 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     let connectTimeout: Duration
     let workTimeout: Duration
     let link: HostLink<Driver>
+    /// Where it is noted how long statements take, if that is of use.
+    let gauge: HostGauge?
 
     func create(slot: PoolSlot) async throws -> Driver.Connection {
         let deadline = clock.now + PoolConfiguration.driverTimeout(within: connectTimeout)
@@ -49,7 +51,7 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
             let connection = try await driver.connect(
                 to: endpoint,
                 for: .pool,
-                observer: PooledObserver(link: link, slot: slot),
+                observer: PooledObserver(link: link, slot: slot, gauge: gauge),
                 deadline: deadline
             )
             do {
@@ -113,10 +115,18 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
 private final class PooledObserver<Driver: ClusterDriver>: ConnectionObserver {
     private let link: HostLink<Driver>
     private let slot: PoolSlot
+    private let gauge: HostGauge?
 
-    init(link: HostLink<Driver>, slot: PoolSlot) {
+    init(link: HostLink<Driver>, slot: PoolSlot, gauge: HostGauge?) {
         self.link = link
         self.slot = slot
+        self.gauge = gauge
+    }
+
+    var measuresResponses: Bool { gauge != nil }
+
+    func connection(answeredAfter time: Duration) {
+        gauge?.answered(after: time)
     }
 
     func connection(noticed evidence: PassiveEvidence) {

@@ -167,6 +167,22 @@ public protocol ConnectionObserver: AnyObject, Sendable {
     /// - Returns: Whether `body` ran.
     @discardableResult
     func withIdleClaim(_ body: () -> IdleVerdict) -> Bool
+
+    /// Whether somebody wants to know how long answers take. Asked once, when a connection is opened: it costs nothing where
+    /// nobody does. Default: false.
+    var measuresResponses: Bool { get }
+
+    /// A statement was answered, so long after it was sent. Called by whoever uses the connection, if
+    /// ``measuresResponses`` says so; a driver that does not measure never calls it. Default: nothing.
+    func connection(answeredAfter time: Duration)
+}
+
+extension ConnectionObserver {
+    /// Nobody.
+    public var measuresResponses: Bool { false }
+
+    /// Does nothing.
+    public func connection(answeredAfter time: Duration) {}
 }
 
 /// What a connection can notice by itself.

@@ -149,9 +149,10 @@ extension TopologyMachine {
         if verdict.isFenced && !before.isFenced {
             fence(index, into: &actions)
         } else if verdict.serves != before.serves {
-            if !verdict.serves.isEmpty { hosts[index].slowStart.begin(at: now) }
             actions.append(.serve(host: index, verdict.serves))
         }
+        // Its connections may have been closed while it served.
+        if !verdict.serves.isEmpty { hosts[index].slowStart.begin(at: now) }
         if verdict.state != before.state {
             if before.state.isInService, verdict.state.isOutage { hosts[index].holdDown.wentOut(at: now) }
             emit(.stateChanged(from: before.state, to: verdict.state))

@@ -41,6 +41,9 @@ public final class DatabaseConnection: Sendable {
     let registration: SocketRegistration
     let events: (any ConnectionEvents)?
 
+    /// Whether somebody wants to know how long answers take.
+    let measuresResponses: Bool
+
     /// Where the connection is kept while it is idle, if its maker did not say so by ``events``.
     let keeper = AtomicLazyReference<IdleKeeper>()
 
@@ -84,6 +87,7 @@ public final class DatabaseConnection: Sendable {
         self.registration = registration
         self.loop = registration.loop
         self.events = events
+        measuresResponses = events?.measuresResponses ?? false
         backendPID = established.pq.backendPID
         serverVersion = Int(established.pq.serverVersion)
         isEncrypted = established.pq.isEncrypted
