@@ -70,6 +70,10 @@ public protocol ConnectionStrategy<Connection>: Sendable {
     /// connection is then closed when it comes back.
     func interrupt(_ connection: Connection, reason: InterruptReason)
 
+    /// How often the other side has answered on this connection, if that is counted; it only grows. Called from any thread,
+    /// at any time, with the pool's lock held: an atomic load, and nothing more. Default 0: not counted.
+    func answers(on connection: Connection) -> UInt64
+
     /// A small number that says where the connection is at home (for example which event loop serves its socket). Read
     /// once, when the connection was opened. Requests with the same ``AcquireRequest/affinity`` prefer it. Default 0: none.
     func affinity(of connection: Connection) -> Int
@@ -106,6 +110,9 @@ extension ConnectionStrategy {
 
     /// Does nothing.
     public func interrupt(_ connection: Connection, reason: InterruptReason) {}
+
+    /// 0: not counted.
+    public func answers(on connection: Connection) -> UInt64 { 0 }
 
     /// 0: no home.
     public func affinity(of connection: Connection) -> Int { 0 }

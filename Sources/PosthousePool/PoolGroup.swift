@@ -215,6 +215,12 @@ public final class PoolGroup<Connection: Sendable>: Sendable {
         core.activity()
     }
 
+    /// How often the member has answered on its connections, open or closed, as far as its strategy counts that
+    /// (``ConnectionStrategy/answers(on:)``). It only grows.
+    public func answers(of member: MemberID) -> UInt64 {
+        core.answers(of: member)
+    }
+
     /// Closes the group gracefully: refuses new requests and fails the waiting ones (``PoolError/Code/closed``), closes
     /// idle connections now and leased ones as they come back.
     ///

@@ -60,6 +60,14 @@ import Testing
         #expect(start.duration(to: schedule.due(hasSession: false, now: start)) == .milliseconds(100))
     }
 
+    @Test func attemptsAtAHostThatIsOnlySlowDoNotGetRarer() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        for _ in 0..<8 {
+            schedule.checked(.overdue, at: start, random: 1)
+            #expect(start.duration(to: schedule.due(hasSession: false, now: start)) == .milliseconds(200))
+        }
+    }
+
     @Test func nobodyCanAskMoreOftenThanTheLeastGap() {
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         schedule.checked(.answered, at: start, random: 0.5)

@@ -306,6 +306,22 @@ import Testing
         await cluster.close()
     }
 
+    @Test func whatAValidationFindsOutIsEvidence() async throws {
+        let cluster = try Self.make(Array(servers[..<2])) { configuration in
+            // No check comes in between.
+            configuration.refreshDelay = .seconds(600)
+            configuration.pool.maximumSize = 1
+            configuration.pool.minimumSize = 1
+            configuration.pool.validation = .always
+        }
+        #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.pool.available == 1 } })
+        servers[1].promote(to: 2)
+        try await cluster.read { _ in }
+        #expect(await eventually { cluster.snapshot().primary == "db1:5432" })
+        #expect(cluster.snapshot().hosts[0].state == .quarantined)
+        await cluster.close()
+    }
+
     @Test func aHostThatServesKeepsItsMinimumOpen() async throws {
         let cluster = try Self.make(servers) { $0.pool.minimumSize = 2 }
         #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.pool.size == 2 } })

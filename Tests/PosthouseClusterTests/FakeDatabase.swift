@@ -24,6 +24,8 @@ final class FakeServer: Sendable {
         var open = 0
         /// What new connections reach instead, as behind a name that was moved.
         var replacement: HostReport?
+        /// What is measured of each statement.
+        var responseTime: Duration?
     }
 
     let state: Guarded<State>
@@ -92,13 +94,17 @@ struct FakeSession: Sendable {
 
     func execute(_ statement: String) throws {
         try permit.check()
-        try connection.server.state.withLock { state in
+        let responseTime: Duration? = try connection.server.state.withLock { state in
             guard !connection.isClosed, state.condition == .up,
                 state.report.incarnation == connection.report.incarnation
             else {
                 throw FakeError(kind: .lost, description: "connection lost")
             }
             state.statements.append(statement)
+            return state.responseTime
+        }
+        if let responseTime, connection.observer.measuresResponses {
+            connection.observer.connection(answeredAfter: responseTime)
         }
     }
 }

@@ -155,8 +155,12 @@ public struct LibPQDriver: ClusterDriver {
     }
 
     /// An empty statement, there and back.
-    public func validate(_ connection: DatabaseConnection, deadline: ContinuousClock.Instant) async throws {
+    public func validate(
+        _ connection: DatabaseConnection,
+        deadline: ContinuousClock.Instant
+    ) async throws -> HostReport? {
         try await connection.ping(deadline: deadline)
+        return nil
     }
 
     /// With ``RecyclingMethod/verified``.
@@ -209,6 +213,9 @@ public struct LibPQDriver: ClusterDriver {
         }
     }
 
+    /// Statements, pings and the rest, each of which was answered.
+    public func answers(on connection: DatabaseConnection) -> UInt64 { connection.answerCount }
+
     /// The connection's loop, counted from one: zero is no home.
     public func affinity(of connection: DatabaseConnection) -> Int { connection.affinity }
 
@@ -238,6 +245,12 @@ private final class ObserverEvents: ConnectionEvents {
 
     func connectionSawReadOnlyError(_ connection: DatabaseConnection) {
         observer.connection(noticed: .writeRefused)
+    }
+
+    var measuresResponses: Bool { observer.measuresResponses }
+
+    func connection(_ connection: DatabaseConnection, answeredAfter time: Duration) {
+        observer.connection(answeredAfter: time)
     }
 
     func connectionHasIdleInput(_ connection: DatabaseConnection) {

@@ -37,6 +37,10 @@ extension Cluster {
     /// more, because nobody would notice that the primary has been replaced. To let that finish too, drain the host and wait
     /// until ``PoolStatus/leased`` of its pool is 0.
     ///
+    /// What the cluster keeps of an address that was removed is small and is used again if the address comes back, but it is
+    /// kept until the cluster is closed, and every check looks past it. Where hosts always come back under new addresses,
+    /// give them names.
+    ///
     /// - Throws: ``ClusterError`` with code `unknownHost`, `lastHost` for the only one that is left, or `closed`.
     public func removeHost(_ endpoint: Driver.Endpoint) throws(ClusterError) {
         try core.remove(endpoint)
@@ -56,8 +60,10 @@ extension Cluster {
         try core.adopt(systemIdentifier: systemIdentifier)
     }
 
-    /// Decides between hosts that claim to be the primary: this one is. The others get no statement, not even on a higher
-    /// timeline, until they claim something else. Does nothing if the host does not claim to be the primary.
+    /// Decides between hosts that claim to be the primary: this one is. The others get no statement, nor does anything else that
+    /// is on a timeline above this one's, up to the highest that is known now. Newer than the decision is what is on a higher
+    /// timeline than that, and a replica of this primary that is seen to be promoted. Does nothing if the host does not claim to
+    /// be the primary.
     ///
     /// - Throws: ``ClusterError`` with code `unknownHost`, or `closed`.
     public func adoptPrimary(_ endpoint: Driver.Endpoint) throws(ClusterError) {

@@ -7,30 +7,36 @@ import PosthousePool
 extension ClusterCore {
     func makeSlot(for endpoint: Driver.Endpoint, host: Int) throws(PoolError) -> HostSlot<Driver> {
         let link = HostLink(host: host, link: link)
+        let gauge = HostGauge()
         let strategy = HostStrategy(
             endpoint: endpoint,
             driver: driver,
             clock: clock,
             connectTimeout: poolConfiguration.connectTimeout,
             workTimeout: poolConfiguration.workTimeout,
-            link: link
+            link: link,
+            gauge: router.measuresUse ? gauge : nil
         )
         let member = try group.addMember(
             label: String(describing: endpoint),
             configuration: poolConfiguration,
             strategy: strategy
         )
-        router.add(String(describing: endpoint), member)
+        router.add(String(describing: endpoint), member, gauge: gauge)
         return HostSlot(
             endpoint: endpoint,
             member: member,
             link: link,
-            monitor: makeMonitor(of: endpoint, link: link),
+            monitor: makeMonitor(of: endpoint, member: member, link: link),
             stopwatch: Stopwatch(window: configuration.stopwatchWindowSize)
         )
     }
 
-    private func makeMonitor(of endpoint: Driver.Endpoint, link: HostLink<Driver>) -> HostMonitor<Driver> {
+    private func makeMonitor(
+        of endpoint: Driver.Endpoint,
+        member: MemberID,
+        link: HostLink<Driver>
+    ) -> HostMonitor<Driver> {
         HostMonitor(
             endpoint: endpoint,
             driver: driver,
@@ -38,6 +44,7 @@ extension ClusterCore {
             refreshDelay: configuration.refreshDelay,
             timeout: configuration.refreshTimeout,
             observer: MonitorObserver(link: link),
+            answers: { [group] in group.answers(of: member) &+ link.signs.count },
             random: random
         )
     }
@@ -84,7 +91,7 @@ extension ClusterCore {
     private func slot(for endpoint: Driver.Endpoint, host: Int) throws(ClusterError) -> HostSlot<Driver> {
         if var slot = state.withLock({ $0.slots.indices.contains(host) ? $0.slots[host] : nil }) {
             slot.isRemoved = false
-            slot.monitor = makeMonitor(of: endpoint, link: slot.link)
+            slot.monitor = makeMonitor(of: endpoint, member: slot.member, link: slot.link)
             return slot
         }
         do throws(PoolError) {

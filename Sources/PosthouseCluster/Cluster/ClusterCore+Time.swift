@@ -56,23 +56,31 @@ extension ClusterCore {
     func askWitness(_ question: Int) {
         guard let witness = configuration.fencing.witness else { return }
         let deadline = clock.now + configuration.refreshTimeout
-        let asking = Task(name: "posthouse witness", executorPreference: clock.workExecutor) { [link] in
-            let host = try? await witness.primary(deadline: deadline)
-            link.core?.post(.testified(question: question, host: host))
+        // One that ignores its cancellation is silent until it returns.
+        let isBusy = state.withLock { state in
+            defer { state.witnessIsBusy = true }
+            return state.witnessIsBusy
         }
-        let limit = Task(name: "posthouse witness limit", executorPreference: clock.executor) { [link, clock] in
+        var asking: Task<Void, Never>?
+        if !isBusy {
+            asking = Task(name: "posthouse witness", executorPreference: clock.workExecutor) { [link] in
+                let host = try? await witness.primary(deadline: deadline)
+                guard let core = link.core else { return }
+                core.state.withLock { $0.witnessIsBusy = false }
+                core.post(.testified(question: question, host: host))
+            }
+        }
+        let limit = Task(name: "posthouse witness limit", executorPreference: clock.executor) { [link, clock, asking] in
             guard (try? await clock.sleep(until: deadline)) != nil else { return }
-            asking.cancel()
+            asking?.cancel()
             link.core?.post(.testified(question: question, host: nil))
         }
+        let tasks = [asking, limit].compactMap { $0 }
         let isTooLate = state.withLock { state in
             // Those of the last question have ended, or were cancelled.
-            if !state.isStopped { state.witnessTasks = [asking, limit] }
+            if !state.isStopped { state.witnessTasks = tasks }
             return state.isStopped
         }
-        if isTooLate {
-            asking.cancel()
-            limit.cancel()
-        }
+        if isTooLate { for task in tasks { task.cancel() } }
     }
 }

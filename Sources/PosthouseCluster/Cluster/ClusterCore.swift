@@ -43,6 +43,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         var withholding = Withholding<Driver.Endpoint>()
         /// Cancelled at the end, but not waited for: they run foreign code.
         var witnessTasks: [Task<Void, Never>] = []
+        /// The witness has been asked and has not returned.
+        var witnessIsBusy = false
     }
 
     let state: Guarded<State>
@@ -132,7 +134,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             if let (member, median) = median, let median { router.note(median: median, of: member) }
             post(.reported(host: host, report, asked: check.began))
         case .failure(let failure):
-            post(.failed(host: host, failure, fresh: check.fresh))
+            post(.failed(host: host, failure, fresh: check.fresh, heard: check.wasHeard))
         }
         // Whoever sees this finds the event posted.
         state.withLock { $0.slots[host].checkedAt = check.began }
@@ -213,6 +215,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                 )
             }
             guard let step else { return }
+            // Before anybody is sent to a host that is back.
+            router.note(step.machine.hosts.map(\.slowStart))
             for action in step.actions { run(action, on: step.slots) }
             freshness.note(
                 step.event,

@@ -3,7 +3,8 @@
 import PosthousePool
 
 /// All that the core keeps for one host, at the machine's index of it. A removed host leaves its slot, for the case that it
-/// is added again.
+/// is added again. No other host gets it: connects and checks that are still under way know their host by that index, and what
+/// they find out would be taken for the other one's.
 struct HostSlot<Driver: ClusterDriver>: Sendable {
     let endpoint: Driver.Endpoint
     let member: MemberID

@@ -23,6 +23,7 @@ final class CoreLink<Driver: ClusterDriver>: Sendable {
 /// The tie of one host's pool, connections and monitor.
 struct HostLink<Driver: ClusterDriver>: Sendable {
     let host: Int
+    let signs = SignsOfLife()
     fileprivate let link: CoreLink<Driver>
 
     init(host: Int, link: CoreLink<Driver>) {
@@ -41,6 +42,8 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     let connectTimeout: Duration
     let workTimeout: Duration
     let link: HostLink<Driver>
+    /// Where it is noted how long statements take, if that is of use.
+    let gauge: HostGauge?
 
     func create(slot: PoolSlot) async throws -> Driver.Connection {
         let deadline = clock.now + PoolConfiguration.driverTimeout(within: connectTimeout)
@@ -48,7 +51,7 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
             let connection = try await driver.connect(
                 to: endpoint,
                 for: .pool,
-                observer: PooledObserver(link: link, slot: slot),
+                observer: PooledObserver(link: link, slot: slot, gauge: gauge),
                 deadline: deadline
             )
             do {
@@ -56,6 +59,7 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
                 let asked = clock.now
                 let report = try await driver.probe(connection, deadline: deadline)
                 try link.core?.admit(report, to: link.host, asked: asked)
+                link.signs.note()
                 return connection
             } catch {
                 driver.close(connection)
@@ -71,7 +75,11 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
 
     func validate(_ connection: Driver.Connection) async throws {
         do {
-            try await driver.validate(connection, deadline: workDeadline)
+            let asked = clock.now
+            if let report = try await driver.validate(connection, deadline: workDeadline) {
+                try link.core?.admit(report, to: link.host, asked: asked)
+            }
+            link.signs.note()
         } catch {
             if !Task.isCancelled { link.core?.suspect(link.host, .silence) }
             throw error
@@ -87,6 +95,8 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
     func recycle(_ connection: Driver.Connection) async throws {
         try await driver.recycle(connection, deadline: workDeadline)
     }
+
+    func answers(on connection: Driver.Connection) -> UInt64 { driver.answers(on: connection) }
 
     private var workDeadline: ContinuousClock.Instant {
         clock.now + PoolConfiguration.driverTimeout(within: workTimeout)
@@ -105,10 +115,18 @@ struct HostStrategy<Driver: ClusterDriver>: ConnectionStrategy {
 private final class PooledObserver<Driver: ClusterDriver>: ConnectionObserver {
     private let link: HostLink<Driver>
     private let slot: PoolSlot
+    private let gauge: HostGauge?
 
-    init(link: HostLink<Driver>, slot: PoolSlot) {
+    init(link: HostLink<Driver>, slot: PoolSlot, gauge: HostGauge?) {
         self.link = link
         self.slot = slot
+        self.gauge = gauge
+    }
+
+    var measuresResponses: Bool { gauge != nil }
+
+    func connection(answeredAfter time: Duration) {
+        gauge?.answered(after: time)
     }
 
     func connection(noticed evidence: PassiveEvidence) {

@@ -47,7 +47,9 @@ public protocol ClusterDriver: Sendable {
     func interrupt(_ connection: Connection, reason: InterruptReason)
 
     /// Finds out by a round trip whether the connection works. Default: ``probe(_:deadline:)``.
-    func validate(_ connection: Connection, deadline: ContinuousClock.Instant) async throws
+    ///
+    /// - Returns: What the server said of itself on the way, as evidence like any other; nil if it was not asked.
+    func validate(_ connection: Connection, deadline: ContinuousClock.Instant) async throws -> HostReport?
 
     /// Whether each connection is validated before it is handed out, whatever the configuration says. Default: false.
     var validatesEachHandOut: Bool { get }
@@ -77,6 +79,11 @@ public protocol ClusterDriver: Sendable {
         deadline: ContinuousClock.Instant
     ) async throws -> Bool
 
+    /// How often the server has answered on this connection; it only grows. A host whose answers go on is not taken for frozen,
+    /// however long its checks take. Called from any thread, at any time, with a lock held: an atomic load, and nothing more.
+    /// Default: 0, not counted.
+    func answers(on connection: Connection) -> UInt64
+
     /// What a failure to connect or to probe says of the host. Default: ``HostFailure/Kind/unreachable``.
     func classify(_ error: any Error) -> HostFailure
 
@@ -92,8 +99,11 @@ extension ClusterDriver {
     public func interrupt(_ connection: Connection, reason: InterruptReason) {}
 
     /// Asks the server who it is.
-    public func validate(_ connection: Connection, deadline: ContinuousClock.Instant) async throws {
-        _ = try await probe(connection, deadline: deadline)
+    public func validate(
+        _ connection: Connection,
+        deadline: ContinuousClock.Instant
+    ) async throws -> HostReport? {
+        try await probe(connection, deadline: deadline)
     }
 
     /// As the configuration says.
@@ -119,6 +129,9 @@ extension ClusterDriver {
     ) async throws -> Bool {
         false
     }
+
+    /// Not counted.
+    public func answers(on connection: Connection) -> UInt64 { 0 }
 
     /// Proves nothing more than that the attempt failed.
     public func classify(_ error: any Error) -> HostFailure {
@@ -154,6 +167,22 @@ public protocol ConnectionObserver: AnyObject, Sendable {
     /// - Returns: Whether `body` ran.
     @discardableResult
     func withIdleClaim(_ body: () -> IdleVerdict) -> Bool
+
+    /// Whether somebody wants to know how long answers take. Asked once, when a connection is opened: it costs nothing where
+    /// nobody does. Default: false.
+    var measuresResponses: Bool { get }
+
+    /// A statement was answered, so long after it was sent. Called by whoever uses the connection, if
+    /// ``measuresResponses`` says so; a driver that does not measure never calls it. Default: nothing.
+    func connection(answeredAfter time: Duration)
+}
+
+extension ConnectionObserver {
+    /// Nobody.
+    public var measuresResponses: Bool { false }
+
+    /// Does nothing.
+    public func connection(answeredAfter time: Duration) {}
 }
 
 /// What a connection can notice by itself.

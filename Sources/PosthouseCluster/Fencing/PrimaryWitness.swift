@@ -4,7 +4,8 @@
 public protocol PrimaryWitness: Sendable {
     /// Who is the primary?
     ///
-    /// Called on no lock and never twice at a time. Whoever overruns the deadline is cancelled and counts as silent.
+    /// Called on no lock and never twice at a time. Whoever overruns the deadline is cancelled and counts as silent; as long as
+    /// such a call has not returned, there is no other one.
     ///
     /// - Parameter deadline: When the answer has to be there.
     /// - Returns: The host as the cluster or the server itself names it, "host:port"; `nil` if the witness knows of no

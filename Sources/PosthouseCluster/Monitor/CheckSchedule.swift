@@ -44,6 +44,9 @@ struct CheckSchedule: Sendable {
         case lostSession
         /// No session could be opened, or the new one gave no answer.
         case failedConnect
+        /// No session could be opened in time, though users were answered meanwhile: the attempts go on as they are, because the
+        /// next one is to tell soon whether the host still lives.
+        case overdue
     }
 
     /// Whether a session that works may be replaced because it may lead to the wrong server.
@@ -64,6 +67,9 @@ struct CheckSchedule: Sendable {
             failedConnects = 0
         case .failedConnect:
             failedConnects += 1
+            jitter = random
+        case .overdue:
+            failedConnects = 1
             jitter = random
         }
     }

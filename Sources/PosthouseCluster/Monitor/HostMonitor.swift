@@ -13,8 +13,18 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         var outcome: Result<HostReport, HostFailure>
         /// Whether it ran on a session opened for it.
         var fresh: Bool
+        /// Whether users were answered while it ran. Looked at only where that matters.
+        var wasHeard = false
         var responseTime: Duration
         var began: ContinuousClock.Instant
+
+        /// How it ended, if it left no session.
+        fileprivate var ending: CheckSchedule.Ending {
+            guard fresh else { return .lostSession }
+            // What fails at once is not to be tried again and again.
+            if wasHeard, case .failure(let failure) = outcome, failure.kind == .timedOut { return .overdue }
+            return .failedConnect
+        }
     }
 
     /// A check is inconclusive when we were away longer than this meanwhile.
@@ -25,6 +35,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private let clock: any ClusterClock
     private let timeout: Duration
     private let observer: any ConnectionObserver
+    /// How often the host has answered its users; it only grows.
+    private let answers: @Sendable () -> UInt64
     private let bell = Doorbell()
     private let schedule: Guarded<CheckSchedule>
     private let wantsNewSession = Atomic(false)
@@ -37,6 +49,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         refreshDelay: Duration,
         timeout: Duration,
         observer: any ConnectionObserver,
+        answers: @escaping @Sendable () -> UInt64,
         random: @escaping @Sendable () -> Double
     ) {
         self.endpoint = endpoint
@@ -44,6 +57,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         self.clock = clock
         self.timeout = timeout
         self.observer = observer
+        self.answers = answers
         self.random = random
         // The first hunt is for a primary that nobody has seen yet.
         var schedule = CheckSchedule(refreshDelay: refreshDelay)
@@ -76,8 +90,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             let check = await check(&session)
             let now = clock.now
             let draw = random()
-            let ending: CheckSchedule.Ending =
-                session != nil ? .answered : check.fresh ? .failedConnect : .lostSession
+            let ending = session != nil ? .answered : check.ending
             schedule.withLock { $0.checked(ending, at: now, random: draw) }
             if Task.isCancelled { break }
             report(check)
@@ -109,6 +122,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             if let old = session.take() { driver.close(old) }
         }
         let fresh = session == nil
+        // Only silence towards a session of its own is a proof.
+        let answersBefore = fresh ? answers() : 0
         do {
             let connection: Driver.Connection
             if let session {
@@ -144,6 +159,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             return Check(
                 outcome: .failure(failure),
                 fresh: fresh,
+                wasHeard: fresh && answers() != answersBefore,
                 responseTime: began.duration(to: clock.now),
                 began: began
             )

@@ -2,7 +2,7 @@
 
 import PosthousePool
 
-/// Notices hosts that owe answers: connections are out, and between two ticks none of them came back.
+/// Notices hosts that owe answers: connections are out, and between two ticks none of them came back or was answered.
 ///
 /// A long query looks the same, so silence only leads to a check, which costs a healthy server some 100 µs. A
 /// frozen server is found this way within two ticks and one check, without a timer per statement.
@@ -30,7 +30,8 @@ struct SilenceWatch: Sendable {
         guard clock.stall(since: now - Self.tick) < Self.tick else { return [] }
         return zip(activity.indices, zip(activity, before)).compactMap { host, pair in
             let (now, then) = pair
-            return now.leased > 0 && then.leased > 0 && now.endedLeases == then.endedLeases ? host : nil
+            let isQuiet = now.endedLeases == then.endedLeases && now.answers == then.answers
+            return now.leased > 0 && then.leased > 0 && isQuiet ? host : nil
         }
     }
 }

@@ -4,6 +4,9 @@ public import PosthousePool
 
 /// The host with the most free connections, idle or not yet opened, times its weight; a random one among equals.
 ///
+/// A host that came back has all of them free. It is left out as often as its share is short
+/// (``BalancingCandidate/slowStart``), or it would get everything.
+///
 /// The default. Without weights and zones it is the pool that chooses, which costs nothing.
 public struct GreedyBalancing: BalancingPolicy {
     /// The policy.
@@ -18,7 +21,8 @@ public struct GreedyBalancing: BalancingPolicy {
         var best: Int?
         var most = 0.0
         var ties = 0.0
-        for (index, candidate) in candidates.enumerated() {
+        for index in candidates.partakers(random: random) {
+            let candidate = candidates[index]
             // Where all are in use weights mean nothing: whichever comes back first will serve.
             let free = Double(max(0, candidate.free)) * candidate.weight
             if best != nil, free < most { continue }

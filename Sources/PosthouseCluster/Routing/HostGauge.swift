@@ -3,21 +3,17 @@
 import PosthousePool
 import Synchronization
 
-/// How much one host's connections are used: counted without a lock.
+/// How much one host's connections are used, and how fast it answers: counted without a lock.
 final class HostGauge: Sendable {
     private let uses = Atomic<Int>(0)
-    /// Seconds, as a pattern of bits; not a number before the first use.
-    private let average = Atomic<UInt64>(Double.nan.bitPattern)
-
-    /// How much each use counts in the average.
-    static let share = 0.2
+    private let useTimes = MovingAverage()
+    private let responseTimes = MovingAverage()
 
     var inUse: Int { max(0, uses.load(ordering: .relaxed)) }
 
-    var averageUse: Duration? {
-        let seconds = Double(bitPattern: average.load(ordering: .relaxed))
-        return seconds.isNaN ? nil : .seconds(seconds)
-    }
+    var averageUse: Duration? { useTimes.value }
+
+    var averageResponse: Duration? { responseTimes.value }
 
     func begin() {
         uses.wrappingAdd(1, ordering: .relaxed)
@@ -25,18 +21,41 @@ final class HostGauge: Sendable {
 
     func end(after time: Duration) {
         uses.wrappingSubtract(1, ordering: .relaxed)
+        useTimes.note(time)
+    }
+
+    /// A statement was answered.
+    func answered(after time: Duration) {
+        responseTimes.note(time)
+    }
+}
+
+/// An average of times in which the last ones count most.
+private struct MovingAverage: ~Copyable, Sendable {
+    /// How much each one counts.
+    static let share = 0.2
+
+    /// Seconds, as a pattern of bits; not a number before the first.
+    private let bits = Atomic<UInt64>(Double.nan.bitPattern)
+
+    var value: Duration? {
+        let seconds = Double(bitPattern: bits.load(ordering: .relaxed))
+        return seconds.isNaN ? nil : .seconds(seconds)
+    }
+
+    func note(_ time: Duration) {
         let seconds = max(0, time / .seconds(1))
-        var bits = average.load(ordering: .relaxed)
+        var old = bits.load(ordering: .relaxed)
         while true {
-            let before = Double(bitPattern: bits)
+            let before = Double(bitPattern: old)
             let after = before.isNaN ? seconds : before + (seconds - before) * Self.share
-            let (exchanged, found) = average.weakCompareExchange(
-                expected: bits,
+            let (exchanged, found) = bits.weakCompareExchange(
+                expected: old,
                 desired: after.bitPattern,
                 ordering: .relaxed
             )
             if exchanged { return }
-            bits = found
+            old = found
         }
     }
 }

@@ -2,11 +2,13 @@
 
 public import PosthousePool
 
-/// Of two hosts drawn at random the one with less load: how long its connections were in use lately, on average, times how
-/// many are in use, this one included, divided by its weight.
+/// Of two hosts drawn at random the one with less load: how long its statements took lately, on average, times how many of its
+/// connections are in use, this one included, divided by its weight.
 ///
 /// Two, and not all: many clients that all know the least loaded host would all go there. What counts is what users felt, not
-/// what a health check did, and a host that hangs is left as soon as connections to it do not come back.
+/// what a health check did, nor how long they thought between two statements; and a host that hangs is left as soon as
+/// connections to it do not come back. One that came back is drawn as often as its share allows
+/// (``BalancingCandidate/slowStart``). With a driver that measures no answers it is how long connections were in use that counts.
 public struct LeastLoadBalancing: BalancingPolicy {
     /// The policy.
     public init() {}
@@ -20,17 +22,22 @@ public struct LeastLoadBalancing: BalancingPolicy {
         for services: ServiceClass,
         random: () -> Double
     ) -> Int? {
-        guard candidates.count > 1 else { return candidates.indices.first }
-        guard let first = WeightedBalancing.uniform(candidates.count, random: random),
-            let other = WeightedBalancing.uniform(candidates.count - 1, random: random)
+        let partakers = candidates.partakers(random: random)
+        guard partakers.count > 1 else { return partakers.first }
+        guard let one = WeightedBalancing.uniform(partakers.count, random: random),
+            let other = WeightedBalancing.uniform(partakers.count - 1, random: random)
         else { return nil }
-        let second = other < first ? other : other + 1
+        let (first, second) = (partakers[one], partakers[other < one ? other : other + 1])
+        let isMeasured = candidates.contains { $0.averageResponse != nil }
+        func average(_ index: Int) -> Duration? {
+            isMeasured ? candidates[index].averageResponse : candidates[index].averageUse
+        }
         // One that nobody has used yet is taken for as fast as the faster one: only those in use tell them apart.
-        let known = [candidates[first].averageUse, candidates[second].averageUse].compactMap { $0 }.min()
+        let known = [average(first), average(second)].compactMap { $0 }.min()
         func load(_ index: Int) -> Double {
             let candidate = candidates[index]
-            let use = max((candidate.averageUse ?? known ?? .milliseconds(1)) / .milliseconds(1), 0.001)
-            return use * Double(candidate.inUse + 1) / (candidate.weight > 0 ? candidate.weight : 1)
+            let time = max((average(index) ?? known ?? .milliseconds(1)) / .milliseconds(1), 0.001)
+            return time * Double(candidate.inUse + 1) / (candidate.weight > 0 ? candidate.weight : 1)
         }
         return load(second) < load(first) ? second : first
     }

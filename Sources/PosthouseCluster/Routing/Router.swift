@@ -2,6 +2,7 @@
 
 import PosthouseBase
 public import PosthousePool
+public import Synchronization
 
 /// Says which host a request should prefer. It knows what its hosts serve from the pool, which is where that holds.
 @usableFromInline
@@ -12,8 +13,9 @@ final class Router<Connection: Sendable>: Sendable {
         let member: MemberID
         let weight: Double
         let zone: String?
-        let gauge = HostGauge()
+        let gauge: HostGauge
         var medianCheck: Duration?
+        var slowStart = SlowStart()
     }
 
     private let group: PoolGroup<Connection>
@@ -24,10 +26,14 @@ final class Router<Connection: Sendable>: Sendable {
     private let clock: any ClusterClock
     private let random: @Sendable () -> Double
     let hosts = Guarded<[Host]>([])
-    /// Whether there is nothing to add to the pool's own choice.
-    @usableFromInline let isNeutral: Bool
+    /// Whether there is nothing to add to the pool's own choice among hosts that are warm.
+    @usableFromInline let isPlain: Bool
+    /// Whether a host that came back is still to get less than its share. Written with the hosts' lock held.
+    @usableFromInline let isWarming = Atomic(false)
+    /// Whether there is nothing to add to the pool's own choice now. Costs one load.
+    @inlinable var isNeutral: Bool { isPlain && !isWarming.load(ordering: .relaxed) }
     /// Whether the medians of health checks are looked at.
-    var wantsMedians: Bool { !isNeutral }
+    var wantsMedians: Bool { !isPlain }
     /// Whether uses are measured.
     @usableFromInline let measuresUse: Bool
 
@@ -44,13 +50,19 @@ final class Router<Connection: Sendable>: Sendable {
         weights = configuration.hostWeights
         zone = configuration.zone
         zones = configuration.hostZones
-        isNeutral = policy is GreedyBalancing && weights.isEmpty && zone == nil
+        isPlain = policy is GreedyBalancing && weights.isEmpty && zone == nil
         measuresUse = policy.measuresUse
     }
 
     /// A host of the cluster, in the order of the configuration.
-    func add(_ label: String, _ member: MemberID) {
-        let host = Host(label: label, member: member, weight: weights[label] ?? 1, zone: zones[label])
+    func add(_ label: String, _ member: MemberID, gauge: HostGauge = HostGauge()) {
+        let host = Host(
+            label: label,
+            member: member,
+            weight: weights[label] ?? 1,
+            zone: zones[label],
+            gauge: gauge
+        )
         hosts.withLock { $0.append(host) }
     }
 
@@ -60,6 +72,22 @@ final class Router<Connection: Sendable>: Sendable {
             guard let index = hosts.firstIndex(where: { $0.member == member }) else { return }
             hosts[index].medianCheck = median
         }
+    }
+
+    /// How far the hosts are that came back, in the order in which they were added.
+    func note(_ slowStarts: [SlowStart]) {
+        hosts.withLock { hosts in
+            var hasChanged = false
+            for (index, slowStart) in zip(hosts.indices, slowStarts) where hosts[index].slowStart != slowStart {
+                hosts[index].slowStart = slowStart
+                hasChanged = true
+            }
+            if hasChanged { noteWarmth(of: hosts, at: clock.now) }
+        }
+    }
+
+    private func noteWarmth(of hosts: [Host], at now: ContinuousClock.Instant) {
+        isWarming.store(hosts.contains { $0.slowStart.grows(at: now) }, ordering: .relaxed)
     }
 
     /// The host of that name.
@@ -78,7 +106,13 @@ final class Router<Connection: Sendable>: Sendable {
     @usableFromInline
     func preference(of request: AcquireRequest) -> MemberID? {
         if request.member != nil { return nil }
-        var looks = hosts.withLock { $0 }.map { ($0, group.glance(at: $0.member)) }
+        let now = isWarming.load(ordering: .relaxed) ? clock.now : nil
+        let hosts = hosts.withLock { hosts in
+            // Nobody else ends it: shares grow by themselves.
+            if let now { noteWarmth(of: hosts, at: now) }
+            return hosts
+        }
+        var looks = hosts.map { ($0, group.glance(at: $0.member)) }
         let offered = looks.reduce(into: ServiceClass()) { $0.formUnion($1.1.serves) }
         guard let active = request.order.steps.first(where: { !$0.isDisjoint(with: offered) }) else { return nil }
         keep(&looks) { !$1.serves.isDisjoint(with: active) }
@@ -90,10 +124,12 @@ final class Router<Connection: Sendable>: Sendable {
             BalancingCandidate(
                 host: host.label,
                 weight: host.weight,
+                slowStart: now.map { host.slowStart.weight(at: $0) } ?? 1,
                 zone: host.zone,
                 serves: glance.serves,
                 free: glance.free,
                 medianCheck: host.medianCheck,
+                averageResponse: measuresUse ? host.gauge.averageResponse : nil,
                 averageUse: measuresUse ? host.gauge.averageUse : nil,
                 inUse: measuresUse ? host.gauge.inUse : 0
             )

@@ -2,7 +2,8 @@
 
 public import PosthousePool
 
-/// A random host, each with a probability in proportion to a number that is computed for it, times its weight.
+/// A random host, each with a probability in proportion to a number that is computed for it, times its weight, times how warm
+/// it is (``BalancingCandidate/slowStart``).
 ///
 /// If one of these numbers is not finite, or negative, or all are 0, only the hosts' weights count: one host whose number
 /// makes no sense says that they cannot be compared.
@@ -37,9 +38,9 @@ public struct WeightedBalancing: BalancingPolicy {
         // Scaled by the largest, so that their sum is finite.
         let largest = shares.max() ?? 0
         if shares.allSatisfy({ $0.isFinite && $0 >= 0 }), largest > 0 {
-            shares = zip(shares, candidates).map { $0 / largest * $1.weight }
+            shares = zip(shares, candidates).map { $0 / largest * $1.weight * $1.slowStart }
         } else {
-            shares = candidates.map(\.weight)
+            shares = candidates.map { $0.weight * $0.slowStart }
         }
         return Self.draw(shares, random: random)
     }

@@ -28,6 +28,8 @@ struct HostRecord: Sendable {
     var isRemoved = false
     /// A claim that a witness or the operator decided against.
     var disowned: Claim?
+    /// It was asked since the last decision, and was not on a timeline that was decided against.
+    var sidesWithDecision = false
 
     // The evidence.
 
@@ -52,7 +54,7 @@ struct HostRecord: Sendable {
     /// Whether anything is known of it, good or bad.
     var isHeard: Bool { report != nil || failure != nil }
 
-    var isDisowned: Bool { disowned != nil && report.map(Claim.init) == disowned }
+    var repeatsDisownedClaim: Bool { disowned != nil && report.map(Claim.init) == disowned }
 
     // The verdict.
 

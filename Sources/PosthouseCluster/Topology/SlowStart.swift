@@ -4,7 +4,7 @@
 ///
 /// The weight grows evenly from 0.1 to 1 in 10 s. Hosts that were there when the process started have their full share at
 /// once: all of them are as cold.
-struct SlowStart: Sendable {
+struct SlowStart: Sendable, Equatable {
     static let duration = Duration.seconds(10)
     static let first = 0.1
 
@@ -23,8 +23,15 @@ struct SlowStart: Sendable {
     }
 
     func weight(at now: ContinuousClock.Instant) -> Double {
-        guard let servesSince else { return isCold ? Self.first : 1 }
+        if isCold { return Self.first }
+        guard let servesSince else { return 1 }
         let progress = servesSince.duration(to: now) / Self.duration
         return min(max(Self.first + (1 - Self.first) * progress, Self.first), 1)
+    }
+
+    /// Whether it serves, and its share still grows.
+    func grows(at now: ContinuousClock.Instant) -> Bool {
+        guard !isCold, let servesSince else { return false }
+        return servesSince.duration(to: now) < Self.duration
     }
 }

@@ -11,8 +11,10 @@ extension TopologyMachine {
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
-        // What was asked before a host was proven to be out is no proof that it is back.
+        // What was asked before a host was proven to be out is no proof that it is back. Its timeline is known from now on all
+        // the same, and nothing may be sent to below it.
         if hosts[host].outage != nil, let failedAt = hosts[host].failedAt, asked < failedAt, !isOff(.answersOfBefore) {
+            if !isOff(.lateTimelines) { note(report, of: host) }
             return suspect(host, .silence, now: now, into: &actions)
         }
         var report = report
@@ -23,6 +25,7 @@ extension TopologyMachine {
                 if let old = before.timeline, let new = report.timeline, !isOff(.growingTimelines) {
                     report.timeline = max(old, new)
                 }
+                if before.isInRecovery, !report.isInRecovery { notePromotion(of: host, report) }
             } else {
                 beginRun(of: host, after: before, now: now, into: &actions)
             }
@@ -36,7 +39,10 @@ extension TopologyMachine {
         hosts[host].isAnswering = true
         hosts[host].failure = nil
         hosts[host].outage = nil
-        if !hosts[host].isDisowned { hosts[host].disowned = nil }
+        if !hosts[host].repeatsDisownedClaim { hosts[host].disowned = nil }
+        if let rejection = rejection(of: report), asked > rejection.decidedAt, !isRejected(report) {
+            hosts[host].sidesWithDecision = true
+        }
         note(report, of: host)
     }
 
@@ -87,6 +93,7 @@ extension TopologyMachine {
         _ failure: HostFailure,
         of host: Int,
         fresh: Bool,
+        heard: Bool,
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
@@ -100,8 +107,10 @@ extension TopologyMachine {
         case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
-            guard hosts[host].misses >= 2 && fresh || isOff(.secondMiss) else {
-                // One silence is a suspicion; the proof is a second one, on a connection of its own.
+            let isProof = hosts[host].misses >= 2 && fresh && (!heard || isOff(.signsOfLife))
+            guard isProof || isOff(.secondMiss) else {
+                // One silence is a suspicion; the proof is a second one, on a connection of its own, towards everybody: who
+                // answers users meanwhile is only slow. What it last said of itself grows old all the same.
                 suspect(host, .silence, now: now, into: &actions)
                 return
             }

@@ -59,6 +59,14 @@ extension TopologyMachine {
         /// Whoever was decided against is kept out.
         static let decisions = Guards(rawValue: 1 << 25)
 
-        static let all = Guards(rawValue: 1 << 26 - 1)
+        /// A host that answers its users is not taken for frozen.
+        static let signsOfLife = Guards(rawValue: 1 << 26)
+
+        /// The timeline of an answer that came too late counts all the same.
+        static let lateTimelines = Guards(rawValue: 1 << 27)
+        /// Timelines that were decided against stay so.
+        static let rejections = Guards(rawValue: 1 << 28)
+
+        static let all = Guards(rawValue: 1 << 29 - 1)
     }
 }

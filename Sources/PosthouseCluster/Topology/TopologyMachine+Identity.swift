@@ -4,7 +4,10 @@ extension TopologyMachine {
     /// What a report tells of the cluster.
     mutating func note(_ report: HostReport, of host: Int) {
         settleIdentity()
-        guard let timeline = report.timeline, hosts[host].disowned != HostRecord.Claim(report) else { return }
+        guard let timeline = report.timeline, hosts[host].disowned != HostRecord.Claim(report), !isRejected(report)
+        else {
+            return
+        }
         let system = report.systemIdentifier ?? systemIdentifier
         highestTimelines[system] = max(highestTimelines[system] ?? 0, timeline)
     }
@@ -26,6 +29,7 @@ extension TopologyMachine {
         if systemIdentifier == nil {
             // Said by servers that keep their identity to themselves.
             highestTimelines[best] = [highestTimelines[best], highestTimelines[nil]].compactMap { $0 }.max()
+            rejections[best] = rejections[best] ?? rejections[nil]
         }
         systemIdentifier = best
         identityIsFixed = (counts[best] ?? 0) * 2 > members.count
@@ -38,6 +42,7 @@ extension TopologyMachine {
         identityIsFixed = true
         incumbent = nil
         dispute.isOpen = false
+        rejections = [:]
         for index in hosts.indices { hosts[index].disowned = nil }
         let timelines = hosts.compactMap { host -> UInt32? in
             guard !host.isRemoved, host.isAnswering, isOurs(host.report) else { return nil }

@@ -16,7 +16,7 @@ extension TopologyMachine {
     /// Judges all hosts by the evidence, elects the primary, and says what changed.
     mutating func settle(now: ContinuousClock.Instant, into actions: inout [Action]) {
         settleDispute()
-        var verdicts = hosts.map(judge)
+        var verdicts = hosts.indices.map(judge)
         var elected: Int?
         if mayElect(verdicts, into: &actions) {
             elected = elect(&verdicts)
@@ -53,12 +53,13 @@ extension TopologyMachine {
         if verdict.state == .quarantined { return true }
         // Also a host that is frozen, down or starting: what its connections send now may run when it is back.
         guard let report = hosts[index].report, verdict.serves.isEmpty, !verdict.isAlias else { return false }
-        if !isOurs(report) || hosts[index].isDisowned && !isOff(.decisions) { return true }
+        if !isOurs(report) || isDisowned(index) && !isOff(.decisions) { return true }
         if report.isInRecovery { return false }
         return isStale(report) || (elected != nil && elected != index && !isOff(.replacedPrimaries))
     }
 
-    private func judge(_ host: HostRecord) -> Verdict {
+    private func judge(_ index: Int) -> Verdict {
+        let host = hosts[index]
         if host.isRemoved { return Verdict(state: .unknown) }
         if let outage = host.outage {
             guard outage == .busy else { return Verdict(state: outage, reason: host.failure?.reason) }
@@ -66,7 +67,7 @@ extension TopologyMachine {
             guard host.isAnswering, host.report != nil else {
                 return Verdict(state: .busy, reason: host.failure?.reason)
             }
-            var verdict = judgeReport(of: host)
+            var verdict = judgeReport(of: index)
             if verdict.state == .up { verdict.state = .busy }
             verdict.reason = verdict.reason ?? host.failure?.reason
             return verdict
@@ -75,16 +76,16 @@ extension TopologyMachine {
             let age = host.report == nil ? nil : "its last answer is older than \(settings.evidenceLife)"
             return Verdict(state: .unknown, reason: host.failure?.reason ?? age)
         }
-        return judgeReport(of: host)
+        return judgeReport(of: index)
     }
 
-    private func judgeReport(of host: HostRecord) -> Verdict {
-        guard let report = host.report else { return Verdict(state: .unknown) }
+    private func judgeReport(of host: Int) -> Verdict {
+        guard let report = hosts[host].report else { return Verdict(state: .unknown) }
         if let system = report.systemIdentifier, let ours = systemIdentifier, !isOurs(report) {
             let reason = "another cluster: its system identifier is \(system), this cluster's is \(ours)"
             return Verdict(state: .quarantined, role: claimedRole(report), reason: reason)
         }
-        if host.isDisowned, !isOff(.decisions) {
+        if isDisowned(host), !isOff(.decisions) {
             let reason = "decided against: another host was chosen as the primary"
             return Verdict(state: .quarantined, role: claimedRole(report), reason: reason)
         }
@@ -148,9 +149,10 @@ extension TopologyMachine {
         if verdict.isFenced && !before.isFenced {
             fence(index, into: &actions)
         } else if verdict.serves != before.serves {
-            if !verdict.serves.isEmpty { hosts[index].slowStart.begin(at: now) }
             actions.append(.serve(host: index, verdict.serves))
         }
+        // Its connections may have been closed while it served.
+        if !verdict.serves.isEmpty { hosts[index].slowStart.begin(at: now) }
         if verdict.state != before.state {
             if before.state.isInService, verdict.state.isOutage { hosts[index].holdDown.wentOut(at: now) }
             emit(.stateChanged(from: before.state, to: verdict.state))

@@ -28,8 +28,9 @@ struct TopologyMachine: Sendable {
         case reported(host: Int, HostReport, asked: ContinuousClock.Instant)
         /// A new connection to the host's address reached another server than the checks do.
         case glimpsed(host: Int, HostReport)
-        /// A check failed; `fresh` tells that it ran on a connection opened for it.
-        case failed(host: Int, HostFailure, fresh: Bool)
+        /// A check failed; `fresh` tells that it ran on a connection opened for it, and `heard` that users were answered
+        /// meanwhile.
+        case failed(host: Int, HostFailure, fresh: Bool, heard: Bool = false)
         /// A connection noticed something that calls for a check.
         case suspected(host: Int, PassiveEvidence)
         /// The time is over that the first election gives to hosts that were not heard of.
@@ -102,6 +103,8 @@ struct TopologyMachine: Sendable {
     var highestTimelines: [UInt64?: UInt32] = [:]
     var primaryMissingSince: ContinuousClock.Instant?
     var dispute = Dispute()
+    /// What decisions from outside went against, as far as that is about timelines, per system.
+    var rejections: [UInt64?: Rejection] = [:]
 
     /// - Parameter labels: The hosts as "host:port", in the order of preference between equals.
     init(labels: [String], settings: Settings = Settings()) {
@@ -138,8 +141,8 @@ struct TopologyMachine: Sendable {
             glimpse(report, of: host, now: now, into: &actions)
         case .graceEnded:
             election = .open
-        case .failed(let host, let failure, let fresh):
-            take(failure, of: host, fresh: fresh, now: now, into: &actions)
+        case .failed(let host, let failure, let fresh, let heard):
+            take(failure, of: host, fresh: fresh, heard: heard, now: now, into: &actions)
         case .suspected(let host, let evidence):
             suspect(host, evidence, now: now, into: &actions)
         case .timePassed(let stall):
@@ -155,7 +158,7 @@ struct TopologyMachine: Sendable {
         case .adopted(let systemIdentifier):
             adopt(systemIdentifier, now: now, into: &actions)
         case .preferred(let host):
-            decide(for: host)
+            decide(for: host, now: now)
         case .testified(let question, let host):
             hear(question, named: host, now: now)
         }
@@ -171,7 +174,7 @@ extension TopologyMachine.Event {
     /// The host that has to be there for it to mean anything.
     var host: Int? {
         switch self {
-        case .reported(let host, _, _), .glimpsed(let host, _), .failed(let host, _, _), .suspected(let host, _),
+        case .reported(let host, _, _), .glimpsed(let host, _), .failed(let host, _, _, _), .suspected(let host, _),
             .drained(let host), .undrained(let host), .removed(let host), .preferred(let host):
             host
         case .graceEnded, .timePassed, .added, .adopted, .testified: nil

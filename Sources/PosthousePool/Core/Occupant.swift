@@ -19,6 +19,7 @@ class Occupant: @unchecked Sendable {
     func isClosed() throws -> Bool { true }
     func needsTending() -> Bool { false }
     func canBeRecycled() -> Bool { false }
+    func answers() -> UInt64 { 0 }
     func validate() async throws {}
     func recycle() async throws {}
     /// Throws what the hook threw.
@@ -91,6 +92,8 @@ private final class StrategyOccupant<Strategy: ConnectionStrategy>: ConnectionOc
     }
 
     override func canBeRecycled() -> Bool { strategy.canBeRecycled(connection) }
+
+    override func answers() -> UInt64 { strategy.answers(on: connection) }
 
     override func validate() async throws { try await strategy.validate(connection) }
 

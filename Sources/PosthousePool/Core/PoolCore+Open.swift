@@ -58,6 +58,7 @@ extension PoolCore.State {
     mutating func settle(_ occupant: Occupant?, at id: SlotID) {
         if let gone = members[id.member][id].occupant {
             members[id.member].endedLeases &+= gone.slot.epoch.load(ordering: .relaxed)
+            members[id.member].answers &+= gone.answers()
         }
         members[id.member][id] = MemberShell.Place(occupant: occupant)
         if id.index >= open.withMember(id.member, { $0.capacity }) { grow(id.member) }
@@ -83,5 +84,10 @@ extension PoolCore.State {
         members[member].places.reduce(members[member].endedLeases) {
             $0 &+ ($1.occupant?.slot.epoch.load(ordering: .relaxed) ?? 0)
         }
+    }
+
+    /// How often the member has answered, as far as its strategy counts that.
+    func answers(_ member: Int) -> UInt64 {
+        members[member].places.reduce(members[member].answers) { $0 &+ ($1.occupant?.answers() ?? 0) }
     }
 }

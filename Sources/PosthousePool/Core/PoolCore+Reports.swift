@@ -25,10 +25,15 @@ extension PoolCore {
                 PoolActivity(
                     member: state.members[$0].identity.id,
                     leased: state.machine.members[$0].leased,
-                    endedLeases: state.endedLeases($0)
+                    endedLeases: state.endedLeases($0),
+                    answers: state.answers($0)
                 )
             }
         }
+    }
+
+    func answers(of member: MemberID) -> UInt64 {
+        state.withLock { $0.answers(index(of: member)) }
     }
 }
 

@@ -102,6 +102,8 @@ struct MemberShell {
     var endedAtOpening: UInt64 = 0
     /// How many leases of connections ended that are closed by now.
     var endedLeases: UInt64 = 0
+    /// How often the other side had answered on connections that are closed by now.
+    var answers: UInt64 = 0
     /// At the indexes of the machine's slots.
     var places: [Place] = []
 

@@ -62,4 +62,6 @@ public struct PoolActivity: Sendable, Hashable {
     public let leased: Int
     /// How many leases have ended since the member was added.
     public let endedLeases: UInt64
+    /// How often the other side has answered since then, as far as its strategy counts that.
+    public let answers: UInt64
 }

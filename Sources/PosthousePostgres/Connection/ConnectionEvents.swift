@@ -22,6 +22,13 @@ public protocol ConnectionEvents: Sendable {
     /// Something arrived, or the other side hung up, while nobody was using the connection. Claim it where idle
     /// connections are kept, then call ``DatabaseConnection/processIdleInput()``. Called on the loop's thread.
     func connectionHasIdleInput(_ connection: DatabaseConnection)
+
+    /// Whether ``connection(_:answeredAfter:)`` is to be called. Asked once, when the connection is made: two clock reads a
+    /// statement.
+    var measuresResponses: Bool { get }
+
+    /// The server answered what was sent so long before; a statement that has to be prepared first is two answers.
+    func connection(_ connection: DatabaseConnection, answeredAfter time: Duration)
 }
 
 extension ConnectionEvents {
@@ -35,4 +42,8 @@ extension ConnectionEvents {
     public func connectionSawReadOnlyError(_ connection: DatabaseConnection) {}
     /// Does nothing.
     public func connectionHasIdleInput(_ connection: DatabaseConnection) {}
+    /// No.
+    public var measuresResponses: Bool { false }
+    /// Does nothing.
+    public func connection(_ connection: DatabaseConnection, answeredAfter time: Duration) {}
 }

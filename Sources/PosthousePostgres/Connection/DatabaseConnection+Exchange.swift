@@ -36,6 +36,7 @@ extension DatabaseConnection {
         purpose: Purpose,
         deadline: Moment?
     ) async throws(DatabaseError) {
+        let sentAt = measuresResponses ? Moment.now : nil
         var hasWoken = false
         while let interest = advance(&exchange, hasWoken: hasWoken) {
             if exchange.isPausing {
@@ -58,6 +59,12 @@ extension DatabaseConnection {
             }
             hasWoken = true
         }
+        if let sentAt, !exchange.isTransportDead { reportResponse(since: sentAt) }
+    }
+
+    @inline(never)
+    private func reportResponse(since sentAt: Moment) {
+        events?.connection(self, answeredAfter: Moment.now - sentAt)
     }
 
     /// Does all that can be done without waiting.

@@ -11,6 +11,8 @@ extension DatabaseConnection {
         var error = describe(exchange, sql: sql, purpose: resolve(purpose, sql))
         if error.outcome == .failed, mayHaveCommitted(exchange, sql) { error.outcome = .mayHaveRun }
         noteEffects(of: error)
+        // A pooler in between reports the loss of its own connections (08) by itself.
+        if let sqlState = error.sqlState, sqlState.classCode != "08" { countAnswer() }
         report(error)
         return error
     }
@@ -119,6 +121,12 @@ extension DatabaseConnection {
     /// What failed without a word on how it ended may last.
     func noteEffects(of error: DatabaseError) {
         if error.outcome == .mayHaveRun || error.outcome == .commitOutcomeUnknown { countEffect() }
+    }
+
+    /// Called by the owner, who alone writes.
+    @inline(__always)
+    func countAnswer() {
+        answers.store(answers.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 
     /// Called by the owner, who alone writes.

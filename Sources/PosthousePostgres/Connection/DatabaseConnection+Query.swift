@@ -234,6 +234,7 @@ extension DatabaseConnection {
     /// After a good answer: what it says about the session.
     @inline(__always)
     private func afterwards(_ exchange: Exchange, _ purpose: Purpose) {
+        countAnswer()
         pq.dropNotifications()
         noteStandby()
         noteEffects(of: exchange, purpose)

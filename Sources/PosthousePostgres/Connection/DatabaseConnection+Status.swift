@@ -31,6 +31,10 @@ extension DatabaseConnection {
         }
     }
 
+    /// How many statements, and what else was asked on this session, the server has answered; whoever watches it sees whether
+    /// the server lives. From any thread; costs one atomic load.
+    package var answerCount: UInt64 { answers.load(ordering: .relaxed) }
+
     /// What the server last reported of a setting, such as `server_version`, `TimeZone` or `in_hot_standby`; nil if it does
     /// not report that one.
     ///

@@ -41,6 +41,9 @@ public final class DatabaseConnection: Sendable {
     let registration: SocketRegistration
     let events: (any ConnectionEvents)?
 
+    /// Whether somebody wants to know how long answers take.
+    let measuresResponses: Bool
+
     /// Where the connection is kept while it is idle, if its maker did not say so by ``events``.
     let keeper = AtomicLazyReference<IdleKeeper>()
 
@@ -59,6 +62,9 @@ public final class DatabaseConnection: Sendable {
     /// How many exchanges of the session may have left something on the server that outlasts it: what was not in a
     /// transaction, or committed one, or was lost. Whoever compares it before and after knows that nothing was done.
     let effects = Atomic<UInt64>(0)
+
+    /// How many exchanges of the session the server has answered. Written by the owner only.
+    let answers = Atomic<UInt64>(0)
 
     /// Touched by the owner only: the task whose swap made ``word`` busy, until its release.
     nonisolated(unsafe) var statements: StatementCache
@@ -81,6 +87,7 @@ public final class DatabaseConnection: Sendable {
         self.registration = registration
         self.loop = registration.loop
         self.events = events
+        measuresResponses = events?.measuresResponses ?? false
         backendPID = established.pq.backendPID
         serverVersion = Int(established.pq.serverVersion)
         isEncrypted = established.pq.isEncrypted

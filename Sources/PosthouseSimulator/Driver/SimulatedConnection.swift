@@ -10,6 +10,7 @@ public final class SimulatedConnection: Sendable {
     let host: Int
     let observer: any ConnectionObserver
     private let broken = Atomic(false)
+    private let answered = Atomic<UInt64>(0)
 
     init(index: Int, host: Int, observer: any ConnectionObserver) {
         self.index = index
@@ -19,6 +20,11 @@ public final class SimulatedConnection: Sendable {
 
     /// Whether nothing more can be asked through it.
     var isBroken: Bool { broken.load(ordering: .relaxed) }
+
+    /// How many statements of users the server has answered on it.
+    var answers: UInt64 { answered.load(ordering: .relaxed) }
+
+    func noteAnswer() { answered.wrappingAdd(1, ordering: .relaxed) }
 
     func breakDown() { broken.store(true, ordering: .relaxed) }
 }

@@ -43,10 +43,17 @@ public struct SimulatedDriver: ClusterDriver {
     }
 
     /// An empty statement, there and back.
-    public func validate(_ connection: SimulatedConnection, deadline: ContinuousClock.Instant) async throws {
+    public func validate(
+        _ connection: SimulatedConnection,
+        deadline: ContinuousClock.Instant
+    ) async throws -> HostReport? {
         if connection.isBroken { throw SimulatedError(.lost) }
         _ = try await world.ask(.ping, of: connection.host, session: connection, deadline: deadline)
+        return nil
     }
+
+    /// What users were answered.
+    public func answers(on connection: SimulatedConnection) -> UInt64 { connection.answers }
 
     /// What the user gets.
     public func session(on connection: SimulatedConnection, permit: LeasePermit) -> SimulatedSession {

@@ -20,6 +20,7 @@ public struct SimulatedSession: Sendable {
     public func insert(_ id: UInt64, deadline: ContinuousClock.Instant? = nil) async throws {
         try check()
         _ = try await world.ask(.insert(id), of: connection.host, session: connection, deadline: deadline)
+        connection.noteAnswer()
     }
 
     /// Reads something.
@@ -29,6 +30,7 @@ public struct SimulatedSession: Sendable {
     public func read(deadline: ContinuousClock.Instant? = nil) async throws {
         try check()
         _ = try await world.ask(.read, of: connection.host, session: connection, deadline: deadline)
+        connection.noteAnswer()
     }
 
     private func check() throws {

@@ -209,6 +209,80 @@ import Testing
         #expect(counts(.leastLoad, candidates)[1] == 0)
     }
 
+    @Test func whatStatementsTakeCountsAndNotHowLongConnectionsAreUsed() {
+        var candidates = [used(.milliseconds(90), 2, 0), used(.milliseconds(1), 2, 1)]
+        candidates[0].averageResponse = .milliseconds(1)
+        candidates[1].averageResponse = .milliseconds(2)
+        #expect(counts(.leastLoad, candidates) == [6_000, 0])
+        candidates[1].averageResponse = nil
+        candidates[1].inUse = 3
+        #expect(counts(.leastLoad, candidates) == [6_000, 0], "one that is not measured is taken for as fast")
+    }
+
+    // MARK: - Slow start
+
+    /// Of four hosts the last one is warming up.
+    private func warming(_ share: Double) -> [BalancingCandidate] {
+        var candidates = hosts(4)
+        candidates[3].slowStart = share
+        return candidates
+    }
+
+    @Test(arguments: [0.1, 0.5, 0.9])
+    func aHostThatIsWarmingUpIsLeftOutInProportion(share: Double) {
+        let (less, more) = (share / 4, share / 4 + (1 - share) / 3)
+        let compared = [more, more, more, less]
+        #expect(chiSquare(counts(.greedy, warming(share)), compared) < 16.3)
+        #expect(chiSquare(counts(.leastLoad, warming(share), seed: 2), compared) < 16.3)
+        #expect(chiSquare(counts(WeightedBalancing { _ in 1 }, warming(share)), [1, 1, 1, share]) < 16.3)
+        #expect(chiSquare(counts(.randomWeighted, warming(share)), [1, 1, 1, share]) < 16.3, "nothing is measured")
+    }
+
+    @Test func theMostFreeHostDoesNotGetAllWhileItIsWarmingUp() {
+        var candidates = warming(0.1)
+        candidates[3].free = 10
+        #expect(chiSquare(counts(.greedy, candidates), [3, 3, 3, 1]) < 16.3)
+    }
+
+    @Test func hostsThatAreAllAsColdShareEvenly() {
+        var candidates = hosts(3)
+        for index in 0..<3 { candidates[index].slowStart = 0.1 }
+        for counts in [counts(.greedy, candidates), counts(.leastLoad, candidates)] {
+            #expect(chiSquare(counts, [1, 1, 1]) < 13.8)
+        }
+        #expect(turns(RoundRobinBalancing(), candidates, 300).count { $0 == "db1:5432" } == 100)
+    }
+
+    @Test func turnsOfAHostThatIsWarmingUpAreFewerAndTheOthersStayFair() {
+        for share in [0.1, 0.25, 0.5] {
+            let all = warming(share)
+            let turns = turns(RoundRobinBalancing(), all, Int(100 * (3 + share)))
+            let taken = all.map { host in turns.count { $0 == host.host } }
+            #expect(Set(taken[..<3]).count == 1)
+            #expect(abs(taken[3] - Int(100 * share)) <= 1)
+        }
+    }
+
+    @Test func turnsGrowWithTheWarmthAndNothingIsOwedInTheEnd() {
+        let policy = RoundRobinBalancing()
+        _ = turns(policy, Array(hosts(4)[..<3]), 31)
+        _ = turns(policy, warming(0.1), 4)
+        let after = turns(policy, hosts(4), 400)
+        for host in hosts(4) { #expect((98...102).contains(after.count { $0 == host.host })) }
+    }
+
+    @Test func whileOthersAreDownTurnsAreExactlyFairBesideAHostThatIsWarmingUp() {
+        let policy = RoundRobinBalancing()
+        let all = warming(0.2)
+        let random = SeededRandom(3)
+        var taken: [String: Int] = [:]
+        for _ in 0..<4_000 {
+            let there = all[..<2] + all[2...].filter { _ in random.next() < 0.5 }
+            for host in turns(policy, Array(there), 1) { taken[host, default: 0] += 1 }
+        }
+        #expect(abs(taken[all[0].host, default: 0] - taken[all[1].host, default: 0]) <= 1)
+    }
+
     // MARK: - What is measured
 
     @Test func theAverageFollowsTheLastUses() {

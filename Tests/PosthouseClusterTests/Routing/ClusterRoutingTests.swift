@@ -288,6 +288,46 @@ import Testing
         await cluster.close()
     }
 
+    /// Somebody who thinks for long between two statements does not make a host slow.
+    @Test func leastLoadGoesByStatementsAndNotByLeases() async throws {
+        let cluster = try await cluster { $0.balancing = .leastLoad }
+        servers[1].change { $0.responseTime = .milliseconds(1) }
+        servers[2].change { $0.responseTime = .milliseconds(50) }
+        for host in ["db1:5432", "db2:5432"] {
+            let lease = try await cluster.acquire(from: host)
+            for _ in 0..<3 { try lease.session.execute("statement") }
+            if host == "db1:5432" { try await Task.sleep(for: .milliseconds(50)) }
+            try lease.release()
+        }
+        #expect(measured(cluster, "db1:5432")?.averageResponse == .milliseconds(1))
+        #expect(try await reads(cluster, 50) == [0, 50, 0])
+        await cluster.close()
+    }
+
+    @Test(arguments: [false, true])
+    func nobodyMeasuresStatementsForAPolicyThatDoesNotAsk(isMeasured: Bool) async throws {
+        let cluster = try await cluster { $0.balancing = isMeasured ? .leastLoad : .roundRobin }
+        for server in servers { server.change { $0.responseTime = .milliseconds(1) } }
+        try await cluster.write { try $0.execute("statement") }
+        #expect((measured(cluster, "db0:5432")?.averageResponse != nil) == isMeasured)
+        await cluster.close()
+    }
+
+    /// Its pool is empty, and greed would send everything there.
+    @Test func aReplicaThatComesBackGetsLittleAtFirst() async throws {
+        let cluster = try await cluster()
+        await gone(1, cluster)
+        #expect(await eventually { cluster.snapshot().hosts[1].pool.size == 0 })
+        servers[1].restart()
+        #expect(await eventually { cluster.snapshot().hosts[1].pool.available > 0 })
+        // It would be half of them.
+        let counts = try await reads(cluster, 400)
+        let weight = try #require(cluster.snapshot().hosts.first { $0.host == "db1:5432" }).slowStartWeight
+        #expect(counts[1] > 0)
+        #expect(Double(counts[1]) < 400 * max(0.25, 0.75 * weight))
+        await cluster.close()
+    }
+
     @Test func aUsersPolicyIsAsked() async throws {
         let cluster = try await cluster { configuration in
             configuration.balancing = WeightedBalancing { $0.host == "db1:5432" ? 1 : 0 }

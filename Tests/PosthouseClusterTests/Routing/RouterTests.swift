@@ -19,10 +19,14 @@ import Testing
         let router: Router<Int>
         let members: [MemberID]
 
-        init(_ services: [ServiceClass], _ configure: (inout ClusterConfiguration) -> Void) throws {
+        init(
+            _ services: [ServiceClass],
+            clock: any ClusterClock = RealTime(),
+            _ configure: (inout ClusterConfiguration) -> Void
+        ) throws {
             var configuration = ClusterConfiguration()
             configure(&configuration)
-            router = Router(configuration, group: group, clock: RealTime(), random: SeededRandom(1).next)
+            router = Router(configuration, group: group, clock: clock, random: SeededRandom(1).next)
             var members: [MemberID] = []
             for (index, services) in services.enumerated() {
                 let pool = PoolConfiguration(maximumSize: 10)
@@ -136,6 +140,28 @@ import Testing
         let use = rig.router.begin(on: rig.members[1])
         #expect(rig.counts(Self.reads) == [0, 3_000])
         use?.end()
+    }
+
+    // MARK: - Slow start
+
+    @Test func theRouterLooksOnlyWhileAHostIsWarmingUp() throws {
+        let clock = ManualClock()
+        let rig = try Rig([.replica, .replica, .replica], clock: clock) { _ in }
+        #expect(rig.router.isNeutral)
+        var cold = SlowStart()
+        cold.cool()
+        rig.router.note([SlowStart(), cold])
+        #expect(rig.router.isNeutral, "one that is out is not warming up")
+        cold.begin(at: clock.now)
+        rig.router.note([SlowStart(), cold])
+        #expect(!rig.router.isNeutral)
+        // A third of the reads, a tenth of the time.
+        #expect(chiSquare(rig.counts(Self.reads, times: 6_000), [14.5, 1, 14.5]) < 13.8)
+        clock.advance(by: .seconds(5))
+        #expect(chiSquare(rig.counts(Self.reads, times: 6_000), [2.45, 1.1, 2.45]) < 13.8)
+        clock.advance(by: .seconds(5))
+        _ = rig.counts(Self.reads, times: 1)
+        #expect(rig.router.isNeutral)
     }
 
     // MARK: - Targets

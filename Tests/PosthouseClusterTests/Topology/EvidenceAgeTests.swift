@@ -87,6 +87,44 @@ import Testing
         #expect(script.machine.hosts[0].state == .unknown)
     }
 
+    @Test mutating func aTimelineThatIsHeardOfTooLateIsKnownAllTheSame() {
+        let asked = script.now
+        script.now += .seconds(1)
+        script.fail(1)
+        let actions = script.handle(.reported(host: 1, script.primary(timeline: 2, run: 200), asked: asked))
+        #expect(actions.contains(.fence(host: 0)), "nothing is sent to below the highest timeline")
+        #expect(script.machine.hosts[1].state == .down, "it may have gone since it said so")
+        #expect(script.services == [[], [], .replica])
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        #expect(script.services == [[], .primary, .replica])
+    }
+
+    @Test(arguments: [HostFailure.Kind.timedOut, .unreachable, .lost])
+    mutating func whoAnswersUsersIsNotOutAndIsForgottenAllTheSame(kind: HostFailure.Kind) {
+        for _ in 0..<9 {
+            script.now += .milliseconds(500)
+            script.fail(0, kind, heard: true)
+        }
+        #expect(script.services[0] == .primary)
+        script.pass(.milliseconds(500))
+        #expect(script.machine.hosts[0].state == .unknown, "nobody knows what it is by now")
+        #expect(script.services[0] == [])
+    }
+
+    @Test mutating func whoAnsweredUsersUntilNowIsOutWithTheNextSilence() {
+        for _ in 0..<3 { script.fail(0, .timedOut, heard: true) }
+        script.fail(0, .timedOut, fresh: false)
+        #expect(script.services[0] == .primary)
+        script.fail(0, .timedOut)
+        #expect(script.machine.hosts[0].state == .frozen)
+    }
+
+    @Test(arguments: [HostFailure.Kind.refused, .starting, .misconfigured, .garbage])
+    mutating func answersToUsersDoNotSpeakAgainstAProof(kind: HostFailure.Kind) {
+        script.fail(0, kind, heard: true)
+        #expect(script.services[0] == [])
+    }
+
     @Test func aMonitorHasTheTimeForTwoChecksBeforeItsEvidenceIsOld() {
         for (delay, timeout) in [(1000, 1000), (5, 100), (10_000, 500), (100, 10_000)] {
             let configuration = ClusterConfiguration(

@@ -65,6 +65,66 @@ import Testing
         #expect(script.services == [[], .primary, .replica], "this it was not about")
     }
 
+    /// The operator chose db1 although db2 is on timeline 2.
+    private func decided(_ fencing: FencingRule) -> MachineScript {
+        var script = MachineScript.healthy(hosts: 4, fencing: fencing)
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        script.now += .milliseconds(10)
+        script.handle(.preferred(host: 0))
+        script.now += .milliseconds(10)
+        return script
+    }
+
+    @Test(arguments: [FencingRule.follow, .refuse, .witness])
+    func aReplicaOfTheOtherSideReopensNothing(fencing: FencingRule) {
+        var script = decided(fencing)
+        script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
+        script.answer(0, 1, 3)
+        #expect(script.services == [.primary, [], [], .replica])
+        #expect(script.machine.hosts[2].reason == "decided against: another host was chosen as the primary")
+        script.answer(2, script.replica(timeline: 1, run: 301))
+        #expect(script.services == [.primary, [], .replica, .replica], "it follows the chosen one now")
+    }
+
+    @Test func neitherDoesANewRunOfTheOtherSide() {
+        var script = decided(.follow)
+        script.answer(1, script.primary(timeline: 2, run: 201))
+        script.handle(.glimpsed(host: 3, script.primary(timeline: 2, run: 202)))
+        #expect(script.services == [.primary, [], .replica, .replica])
+        script.fail(0)
+        #expect(script.machine.primary == nil, "a decision outlives its winner")
+    }
+
+    @Test func aHigherTimelineIsNewerThanTheDecision() {
+        var script = decided(.follow)
+        script.answer(2, script.primary(timeline: 3, run: 300))
+        #expect(script.services == [[], [], .primary, .replica])
+    }
+
+    /// Without a common archive it gets the number that the other side has.
+    @Test func aPromotionOnTheChosenSideThatIsSeenCounts() {
+        var script = decided(.follow)
+        script.answer(0, 1, 2, 3)
+        script.fail(0)
+        script.answer(2, script.primary(timeline: 2, run: 300))
+        #expect(script.services == [[], [], .primary, .replica])
+        script.answer(3, script.replica(timeline: 2, run: 400))
+        script.answer(0, script.primary(timeline: 1, run: 101))
+        script.answer(1)
+        #expect(script.services == [[], [], .primary, .replica])
+        #expect(script.machine.hosts[0].state == .quarantined)
+        #expect(script.machine.hosts[1].state == .quarantined)
+    }
+
+    @Test func aPromotionThatMayHaveBeenBeforeTheDecisionDoesNot() {
+        var script = decided(.follow)
+        // Nobody has heard of it since.
+        script.answer(2, script.primary(timeline: 2, run: 300))
+        #expect(script.services == [.primary, [], [], .replica])
+        script.handle(.preferred(host: 2))
+        #expect(script.services == [[], [], .primary, .replica])
+    }
+
     @Test func whoeverClaimsNothingIsNotMadeThePrimary() {
         var script = disputed(.refuse)
         script.handle(.preferred(host: 2))

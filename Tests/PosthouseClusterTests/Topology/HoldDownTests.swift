@@ -131,6 +131,23 @@ import Testing
         #expect(script.machine.hosts[2].slowStart.weight(at: script.now) == 1)
     }
 
+    @Test mutating func aReplicaThatWasRestartedUnnoticedStartsSlowlyToo() {
+        let actions = script.answer(1, script.replica(run: 201))
+        #expect(actions.contains(.expire(host: 1)))
+        #expect(script.machine.hosts[1].slowStart.weight(at: script.now) == 0.1)
+        #expect(script.machine.hosts[1].slowStart.weight(at: script.now + .seconds(10)) == 1)
+        #expect(script.services[1] == .replica)
+    }
+
+    @Test mutating func aHostThatGoesOutAgainIsAsColdAsTheFirstTime() {
+        script.flap(1)
+        script.pass(.seconds(20))
+        script.answer(0, 1, 2)
+        script.fail(1)
+        #expect(script.machine.hosts[1].slowStart.weight(at: script.now) == 0.1)
+        #expect(!script.machine.hosts[1].slowStart.grows(at: script.now))
+    }
+
     @Test mutating func aThawedHostIsAsWarmAsBefore() {
         script.fail(1, .timedOut)
         script.fail(1, .timedOut)

@@ -58,8 +58,13 @@ struct MachineScript {
     }
 
     @discardableResult
-    mutating func fail(_ host: Int, _ kind: HostFailure.Kind = .refused, fresh: Bool = true) -> [Action] {
-        handle(.failed(host: host, HostFailure(kind, reason: "because"), fresh: fresh))
+    mutating func fail(
+        _ host: Int,
+        _ kind: HostFailure.Kind = .refused,
+        fresh: Bool = true,
+        heard: Bool = false
+    ) -> [Action] {
+        handle(.failed(host: host, HostFailure(kind, reason: "because"), fresh: fresh, heard: heard))
     }
 
     @discardableResult

@@ -30,7 +30,7 @@ extension TopologyWalk {
         expect(!hosts[host].isDrained, "a drained host serves")
         expect(!hosts[host].isRemoved, "a removed host serves")
         expect([.up, .busy].contains(record.state), "a host in state \(record.state) serves")
-        expect(!record.isDisowned, "a host serves that was decided against")
+        expect(!machine.isDisowned(host), "a host serves that was decided against")
         expect(record.report?.systemIdentifier == machine.systemIdentifier, "a foreign host serves")
         let vouchedAt = hosts[host].vouchedAt ?? now - .seconds(3600)
         let isDue = machine.wakeAt.map { $0 <= now } ?? false
@@ -61,7 +61,7 @@ extension TopologyWalk {
         else { return }
         let isKeptOut = machine.hosts[host].state == .quarantined
         if report.incarnation == ours.incarnation {
-            let isDecided = machine.hosts[host].isDisowned
+            let isDecided = machine.isDisowned(host)
             expect(!isKeptOut || isDecided, "the primary's other name is kept out")
         } else {
             expect(isKeptOut, "a second primary of the same timeline is in good standing")
@@ -90,9 +90,13 @@ extension TopologyWalk {
         case .preferred, .testified, .adopted: isDecision = true
         default: isDecision = false
         }
-        if isDecision { highest = [:] }
+        if isDecision { noteDecision(event) }
         if let system = machine.systemIdentifier, let timeline = machine.highestTimeline {
-            if !isDecision { expect(timeline >= highest[system] ?? 0, "the timeline went back") }
+            if !isDecision {
+                expect(timeline >= highest[system] ?? 0, "the timeline went back")
+                let isBack = rejected.map { $0.system == system && $0.timelines.contains(timeline) } ?? false
+                expect(!isBack, "a timeline came back that was decided against")
+            }
             highest[system] = timeline
         }
         guard fencing != .follow, !isDecision, let former, let primary = machine.primary, primary != former else {
@@ -104,6 +108,19 @@ extension TopologyWalk {
             let theirs = record.report?.timeline, let ours = machine.hosts[primary].report?.timeline, theirs < ours
         else { return }
         expect(false, "writes left a primary that answers, and nobody had decided so")
+    }
+
+    /// A decision for a lower timeline is one against those above.
+    private mutating func noteDecision(_ event: TopologyMachine.Event) {
+        if case .adopted = event {
+            // That is about the identity, and forgets.
+            rejected = nil
+        } else if let system = machine.systemIdentifier, let former = highest[system],
+            let timeline = machine.highestTimeline, former != timeline
+        {
+            rejected = former > timeline ? (system: system, timelines: timeline + 1...former) : nil
+        }
+        highest = [:]
     }
 
     // MARK: - In the end
@@ -118,7 +135,7 @@ extension TopologyWalk {
         let leaders = writers.filter { servers[hosts[$0].server].timeline == top }
         let isOneServer = Set(leaders.map { hosts[$0].server }).count == 1
         if let leader = leaders.first, isOneServer,
-            machine.dispute.isOpen || active.contains(where: { machine.hosts[$0].isDisowned })
+            machine.dispute.isOpen || active.contains(where: { machine.isDisowned($0) })
         {
             handle(.preferred(host: leader))
         }
@@ -132,7 +149,7 @@ extension TopologyWalk {
         }
         for host in active where !hosts[host].isDrained {
             let server = servers[hosts[host].server]
-            guard server.isInRecovery, server.system == system, !machine.hosts[host].isDisowned else { continue }
+            guard server.isInRecovery, server.system == system, !machine.isDisowned(host) else { continue }
             expect(hosts[host].served.contains(.replica), "a replica that answers is not used")
         }
     }

@@ -58,6 +58,9 @@ struct TopologyWalk {
     var mayHavePrimary = false
     var fixedIdentity: UInt64?
     var highest: [UInt64: UInt32] = [:]
+    var rejected: (system: UInt64, timelines: ClosedRange<UInt32>)?
+    /// As in a common archive: no number is given twice.
+    var lastTimelines: [UInt64: UInt32] = [:]
     var question: Int?
     var step = 0
     /// The first promise that was broken.
@@ -137,7 +140,9 @@ struct TopologyWalk {
         if random.oneIn(4) {
             servers[server].run += 1
         } else {
-            servers[server].timeline = top(of: servers[server].system) + 1
+            let system = servers[server].system
+            servers[server].timeline = max(top(of: system), lastTimelines[system] ?? 0) + 1
+            lastTimelines[system] = servers[server].timeline
         }
         servers[server].isInRecovery = false
     }
@@ -172,10 +177,12 @@ struct TopologyWalk {
     }
 
     private mutating func fail(_ host: Int, _ kind: HostFailure.Kind, fresh: Bool) {
-        let event = TopologyMachine.Event.failed(host: host, HostFailure(kind, reason: "\(kind)"), fresh: fresh)
+        let heard = random.oneIn(4)
+        let failure = HostFailure(kind, reason: "\(kind)")
+        let event = TopologyMachine.Event.failed(host: host, failure, fresh: fresh, heard: heard)
         let isMiss = kind == .timedOut || kind == .unreachable || kind == .lost && fresh
         if isMiss { hosts[host].misses += 1 }
-        let isProof = isMiss ? hosts[host].misses >= 2 && fresh : kind != .lost
+        let isProof = isMiss ? hosts[host].misses >= 2 && fresh && !heard : kind != .lost
         hosts[host].failedAt = now
         hosts[host].isHeard = true
         if isProof { handle(event) } else { quietly(event, "what is no proof") }
@@ -209,7 +216,14 @@ struct TopologyWalk {
         guard let known = machine.hosts[host].report, let failedAt = hosts[host].failedAt else { return }
         if machine.hosts[host].outage != nil {
             let asked = failedAt - .milliseconds(10)
-            handle(.reported(host: host, servers[hosts[host].server].report, asked: asked))
+            let report = servers[hosts[host].server].report
+            handle(.reported(host: host, report, asked: asked))
+            if report.systemIdentifier == machine.systemIdentifier, !machine.isRejected(report),
+                machine.hosts[host].disowned != HostRecord.Claim(report)
+            {
+                let isKnown = report.timeline ?? 0 <= machine.highestTimeline ?? 0
+                expect(isKnown, "a timeline is not known that came too late")
+            }
             let isOut = hosts[host].served.isEmpty || machine.hosts[host].state == .busy
             expect(isOut, "an answer of before the outage ended it")
         } else if machine.hosts[host].isAnswering, !known.isInRecovery, let timeline = known.timeline, timeline > 1 {

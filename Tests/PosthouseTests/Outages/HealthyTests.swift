@@ -12,12 +12,10 @@ extension RealServers {
         private func withoutVerdict(
             over hosts: [LocalNode],
             dsn: String,
-            refreshTimeout: Duration = .seconds(3),
             _ body: (PostgresCluster, Application) async throws -> Void
         ) async throws {
-            // Whoever is slow is to be waited for, not to be given up. The checks have three seconds, not one, because a new
-            // connection may take more than a second where all processors are taken by other tests.
-            let configuration = ClusterConfiguration(acquireTimeout: .seconds(30), refreshTimeout: refreshTimeout)
+            // Whoever is slow is to be waited for, not to be given up.
+            let configuration = ClusterConfiguration(acquireTimeout: .seconds(30))
             let cluster = try PostgresCluster(dsn, configuration: configuration)
             try await cluster.ready(timeout: .seconds(30))
             let application = Application(on: cluster, writers: 4, readers: 4)
@@ -40,15 +38,10 @@ extension RealServers {
         }
 
         private func withServers(
-            refreshTimeout: Duration = .seconds(3),
             _ body: (LocalCluster, PostgresCluster, Application) async throws -> Void
         ) async throws {
             try await LocalCluster.withCluster(.init(replicas: 2, setUp: [Application.table])) { servers in
-                try await withoutVerdict(
-                    over: servers.nodes,
-                    dsn: servers.dsn(),
-                    refreshTimeout: refreshTimeout
-                ) { cluster, application in
+                try await withoutVerdict(over: servers.nodes, dsn: servers.dsn()) { cluster, application in
                     try await body(servers, cluster, application)
                 }
             }
@@ -153,8 +146,7 @@ extension RealServers {
 
         @Test(arguments: Lag.allCases)
         func aReplicaThatFallsBehindIsSeenToAndServesOn(_ lag: Lag) async throws {
-            // What is looked at is its lag.
-            try await withServers(refreshTimeout: .seconds(10)) { servers, cluster, application in
+            try await withServers { servers, cluster, application in
                 let node = servers.nodes[1]
                 try await lag.begin(on: node)
                 try await eventually("it is seen to be behind") {
