@@ -156,7 +156,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         if known.isInRecovery, report.isInRecovery, known.systemIdentifier == report.systemIdentifier,
             known.timeline == report.timeline
         {
-            return
+            return post(.shared(host: host))
         }
         post(.glimpsed(host: host, report))
         throw HostFailure(
