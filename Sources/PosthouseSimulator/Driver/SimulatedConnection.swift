@@ -7,12 +7,14 @@ import Synchronization
 public final class SimulatedConnection: Sendable {
     /// Its place among the sessions that are open.
     let index: Int
+    let address: Int
     let host: Int
     let observer: any ConnectionObserver
     private let broken = Atomic(false)
 
-    init(index: Int, host: Int, observer: any ConnectionObserver) {
+    init(index: Int, address: Int, host: Int, observer: any ConnectionObserver) {
         self.index = index
+        self.address = address
         self.host = host
         self.observer = observer
     }
