@@ -26,7 +26,7 @@ test: setup
 test-tsan: setup
 	@TARGETS="$(SANITIZED)" Scripts/test.sh --sanitize=thread --scratch-path .build-tsan
 
-## 50,000 failovers of a simulated cluster, on one core in some minutes. What fails is cut down and printed as a script.
+## 50,000 failovers of a simulated cluster, on all cores, in some minutes. What fails is cut down and printed as a script.
 simulate:
 	$(SWIFT) build -c release --product PosthouseSimulate
 	@$$($(SWIFT) build -c release --show-bin-path)/PosthouseSimulate

@@ -126,7 +126,7 @@ let package = Package(
         // Runs the simulator for as long as it is told to: `make simulate`, `make soak`.
         .executableTarget(
             name: "PosthouseSimulate",
-            dependencies: ["PosthouseSimulator"],
+            dependencies: ["PosthouseBase", "PosthouseCluster", "PosthouseSimulator"],
             path: "Tests/PosthouseSimulate",
             swiftSettings: settings
         ),

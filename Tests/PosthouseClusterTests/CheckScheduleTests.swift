@@ -43,6 +43,17 @@ import Testing
         #expect(renewed == [0, 50, 100, 150])
     }
 
+    @Test func aHuntInVainLooksAgainWhereItsSessionsLeadNowAndThen() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        let calm = schedule.looksAgain(at: start + .seconds(3600))
+        schedule.huntingSince = start
+        let looks = (0..<2400).filter { schedule.looksAgain(at: start + .milliseconds(5 * $0)) }
+        #expect(looks == [200, 1200, 2200])
+        schedule.huntingSince = nil
+        let after = schedule.looksAgain(at: start + .seconds(60))
+        #expect(!calm && !after)
+    }
+
     @Test func aLostSessionIsReplacedAtOnceButFailuresBackOffWithJitter() {
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         schedule.huntingSince = start

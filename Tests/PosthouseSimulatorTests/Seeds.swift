@@ -6,8 +6,8 @@ import Foundation
 enum Seeds {
     /// `POSTHOUSE_TEST_SEED`, or 1.
     static var first: UInt64 { number("POSTHOUSE_TEST_SEED") ?? 1 }
-    /// `POSTHOUSE_TEST_FAILOVERS`, or few, because the tests are not optimized.
-    static var failovers: Int { number("POSTHOUSE_TEST_FAILOVERS").map { Int($0) } ?? 120 }
+    /// `POSTHOUSE_TEST_FAILOVERS`, or few, because the tests are not optimized; `make simulate` runs the many.
+    static var failovers: Int { number("POSTHOUSE_TEST_FAILOVERS").map { Int($0) } ?? 30 }
 
     private static func number(_ name: String) -> UInt64? {
         ProcessInfo.processInfo.environment[name].flatMap(UInt64.init)

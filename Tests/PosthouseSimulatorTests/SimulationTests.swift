@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PosthouseCluster
+import PosthousePool
 import Testing
 
 @testable import PosthouseSimulator
 
 @Suite struct SimulationTests {
-    @Test func noPromiseIsBrokenInHundredsOfFailovers() {
+    @Test func noPromiseIsBrokenInDozensOfFailovers() {
         var failovers = 0
         var seed = Seeds.first
         while failovers < Seeds.failovers {
@@ -49,21 +50,60 @@ import Testing
         }
     }
 
-    /// Ten thousand tasks wait while the primary is gone; when there is one again it is not overrun.
+    /// Thousands of tasks wait while the primary is gone; when there is one again it is not overrun. `make simulate` has ten
+    /// thousand of them.
     @Test func aHostThatReturnsMeetsNoHerd() {
-        let faults = [
-            ScheduledFault(at: 1500, .crash(host: .primary)),
-            ScheduledFault(at: 2500, .promote),
-            ScheduledFault(at: 4000, .crash(host: .primary)),
-            ScheduledFault(at: 4500, .start(host: .primary, milliseconds: 200)),
-            ScheduledFault(at: 5000, .heal),
-        ]
-        let scenario = Scenario(seed: Seeds.first, clients: 10_000, faults: faults)
+        let scenario = Scenario.herd(seed: Seeds.first, clients: 1500)
         let report = Simulation.run(scenario, configuration: ClusterConfiguration(), neglecting: [])
         #expect(report.violations == [])
-        #expect(report.statements > 5000)
+        #expect(report.statements > 1000)
         #expect(report.mostPoolConnects <= 30)
         #expect(report.mostMonitorConnects <= 12)
+    }
+
+    /// A load between the soft and the hard limit opens connections and closes them again when nobody waits for them. The limit
+    /// of the rate costs nobody the service.
+    @Test func aPoolThatBurstsAllTheTimeConnectsNoFasterThanItMay() {
+        let scenario = Scenario(seed: 1, clients: 800, faults: [ScheduledFault(at: 2000, .heal)])
+        var configuration = ClusterConfiguration(pool: PoolConfiguration(maximumSize: 1, burstLimit: 4))
+        let free = Simulation.run(scenario, configuration: configuration, neglecting: [])
+        configuration.pool.maximumConnectRate = 10
+        let limited = Simulation.run(scenario, configuration: configuration, neglecting: [])
+        #expect(free.mostPoolConnects > limited.mostPoolConnects)
+        #expect(limited.violations == [])
+        #expect(limited.mostPoolConnects <= 10)
+        #expect(limited.statements > free.statements * 9 / 10)
+    }
+
+    /// Both addresses lead to the other server, and no session tells: those that are open go on.
+    @Test func aPrimaryBehindAnotherAddressIsFound() {
+        for seed in Seeds.first..<Seeds.first + 4 {
+            let faults = [ScheduledFault(at: 700, .swap(.host(0), .host(1))), ScheduledFault(at: 8000, .promote)]
+            #expect(Simulation.run(Scenario(seed: seed, faults: faults)).violations == [])
+        }
+    }
+
+    /// A former primary's place is taken by a copy of the new one, and the replicas say whom they follow.
+    @Test func aCopyOfThePrimaryIsNotWrittenTo() {
+        for seed in Seeds.first..<Seeds.first + 4 {
+            let faults = [ScheduledFault(at: 700, .promote), ScheduledFault(at: 1000, .copy(host: .former))]
+            #expect(Simulation.run(Scenario(seed: seed, faults: faults)).violations == [])
+        }
+    }
+
+    @Test func hostsComeAndGoAndNothingIsSentToThoseThatWent() {
+        for seed in Seeds.first..<Seeds.first + 4 {
+            let faults = [
+                ScheduledFault(at: 500, .drain(host: .host(1))),
+                ScheduledFault(at: 700, .remove(host: .host(2))),
+                ScheduledFault(at: 4000, .add(host: .host(2))),
+                ScheduledFault(at: 4500, .undrain(host: .host(1))),
+                ScheduledFault(at: 5000, .remove(host: .primary)),
+                ScheduledFault(at: 5500, .promote),
+                ScheduledFault(at: 7000, .add(host: .former)),
+            ]
+            #expect(Simulation.run(Scenario(seed: seed, faults: faults)).violations == [])
+        }
     }
 
     /// As a user of the simulator would test what is built on a cluster.

@@ -58,6 +58,8 @@ public struct ClusterConfiguration: Sendable {
     package var electionGrace: Duration = .milliseconds(500)
     /// The raw value of the topology's guards that a simulation leaves out, to see that they would be missed.
     package var guardsLeftOut: UInt32 = 0
+    /// Told of each step of the topology as it is taken, between two actions too. For simulations.
+    package var stepObserver: (@Sendable (TopologyStep) -> Void)?
 
     /// Makes a configuration with the defaults.
     public init(

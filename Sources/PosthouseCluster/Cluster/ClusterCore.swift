@@ -158,7 +158,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         if known.isInRecovery, report.isInRecovery, known.systemIdentifier == report.systemIdentifier,
             known.timeline == report.timeline
         {
-            return
+            return post(.shared(host: host))
         }
         post(.glimpsed(host: host, report))
         throw HostFailure(
@@ -248,7 +248,10 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         case .serve(let host, let services):
             let allowed = withholding.allowed(services, on: slots[host].endpoint)
             group.setServices(allowed, for: slots[host].member)
-        case .fence(let host): group.fence(slots[host].member)
+            tell { .serves(String(describing: slots[host].endpoint), allowed) }
+        case .fence(let host):
+            group.fence(slots[host].member)
+            tell { .serves(String(describing: slots[host].endpoint), []) }
         case .expire(let host): group.expire(slots[host].member)
         case .check(let host): slots[host].monitor.checkNow()
         case .renew(let host): slots[host].monitor.renew()
@@ -257,8 +260,14 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             for slot in slots { slot.monitor.hunt(hunts) }
             sourceBell.hunt(hunts, now: clock.now)
         case .askWitness(let question): askWitness(question)
-        case .emit(let event): events.send(event)
+        case .emit(let event):
+            events.send(event)
+            tell { .event(event) }
         }
+    }
+
+    private func tell(_ step: () -> TopologyStep) {
+        configuration.stepObserver?(step())
     }
 
     // MARK: - State

@@ -11,6 +11,10 @@ struct CheckSchedule: Sendable {
     static let leastGap = Duration.milliseconds(5)
     /// The least time between two sessions that are opened although one is open.
     static let renewalGap = Duration.milliseconds(250)
+    /// When a hunt has been in vain for so long, the primary may be behind an address whose open session leads elsewhere.
+    static let vainHunt = Duration.seconds(1)
+    /// The least time between two looks for that.
+    static let secondLookGap = Duration.seconds(5)
 
     var refreshDelay: Duration
     var huntingSince: ContinuousClock.Instant?
@@ -18,6 +22,7 @@ struct CheckSchedule: Sendable {
     private(set) var failedConnects = 0
     private var jitter = 1.0
     private var renewedAt: ContinuousClock.Instant?
+    private var lookedAt: ContinuousClock.Instant?
 
     init(refreshDelay: Duration) {
         self.refreshDelay = refreshDelay
@@ -53,6 +58,14 @@ struct CheckSchedule: Sendable {
     mutating func mayRenew(at now: ContinuousClock.Instant) -> Bool {
         if let renewedAt, renewedAt.duration(to: now) < Self.renewalGap { return false }
         renewedAt = now
+        return true
+    }
+
+    /// Whether a session that works is to be compared with a new one: the hunt has been in vain for a while.
+    mutating func looksAgain(at now: ContinuousClock.Instant) -> Bool {
+        guard let huntingSince, huntingSince.duration(to: now) >= Self.vainHunt * jitter else { return false }
+        if let lookedAt, lookedAt.duration(to: now) < Self.secondLookGap { return false }
+        lookedAt = now
         return true
     }
 

@@ -112,6 +112,10 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         }
     }
 
+    private func open(by deadline: ContinuousClock.Instant) async throws -> Driver.Connection {
+        try await driver.connect(to: endpoint, for: .monitor, observer: observer, deadline: deadline)
+    }
+
     private func check(_ session: inout Driver.Connection?) async -> Check {
         let began = clock.now
         let deadline = began + timeout
@@ -124,17 +128,18 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         let fresh = session == nil
         // Only silence towards a session of its own is a proof.
         let answersBefore = fresh ? answers() : 0
+        if let old = session, schedule.withLock({ $0.looksAgain(at: began) }), let other = try? await open(by: deadline)
+        {
+            // Not before: a server that has no room for another one is to be watched on.
+            driver.close(old)
+            session = other
+        }
         do {
             let connection: Driver.Connection
             if let session {
                 connection = session
             } else {
-                connection = try await driver.connect(
-                    to: endpoint,
-                    for: .monitor,
-                    observer: observer,
-                    deadline: deadline
-                )
+                connection = try await open(by: deadline)
                 session = connection
             }
             let asked = clock.now

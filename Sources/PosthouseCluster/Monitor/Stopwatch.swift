@@ -6,6 +6,9 @@ struct Stopwatch: Sendable {
     private var times: [Duration] = []
     private var next = 0
     private(set) var last: Duration?
+    /// The middle one, or the upper of the middle two. Kept, because each request that fails reports it: ten thousand that
+    /// time out together would sort the window as often.
+    private(set) var median: Duration?
 
     init(window: Int) {
         self.window = window
@@ -19,10 +22,6 @@ struct Stopwatch: Sendable {
             times[next] = time
             next = (next + 1) % window
         }
-    }
-
-    /// The middle one, or the upper of the middle two. Sorts the window.
-    var median: Duration? {
-        times.isEmpty ? nil : times.sorted()[times.count / 2]
+        median = times.sorted()[times.count / 2]
     }
 }

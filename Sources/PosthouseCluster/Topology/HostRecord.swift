@@ -26,6 +26,8 @@ struct HostRecord: Sendable {
     var isDrained = false
     /// It left the cluster; only its index is kept, so that the others keep theirs.
     var isRemoved = false
+    /// Some of its connections lead to another server than its checks do: several replicas share the address.
+    var isShared = false
     /// A claim that a witness or the operator decided against.
     var disowned: Claim?
     /// It was asked since the last decision, and was not on a timeline that was decided against.

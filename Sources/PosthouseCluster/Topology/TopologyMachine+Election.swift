@@ -85,13 +85,15 @@ extension TopologyMachine {
         return incumbent.flatMap { equals.contains($0) ? $0 : nil }
     }
 
-    /// Whom more than half of the replicas follow that tell. Against the incumbent it must be more than half of all other
+    /// Whom more than half of the replicas follow that tell, on the timeline that the candidate is on: an older answer may
+    /// name whom they followed before a promotion. Against the incumbent it must be more than half of all other
     /// hosts: those that would speak for it may just not answer.
     private func choiceOfFollowers(among candidates: [Int]) -> Int? {
         var votes: [Int: Int] = [:]
         for host in hosts where host.isAnswering {
             guard let report = host.report, report.isInRecovery, isOurs(report), let upstream = report.upstream,
-                let choice = candidates.first(where: { answers(to: upstream, $0) })
+                let choice = candidates.first(where: { answers(to: upstream, $0) }),
+                report.timeline == nil || report.timeline == hosts[choice].report?.timeline
             else { continue }
             votes[choice, default: 0] += 1
         }

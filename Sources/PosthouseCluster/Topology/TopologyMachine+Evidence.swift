@@ -22,6 +22,8 @@ extension TopologyMachine {
             if run == former {
                 // Within one run recovery only ends and timelines only grow: whatever says otherwise was overtaken.
                 if !before.isInRecovery && report.isInRecovery && !isOff(.endOfRecovery) { return }
+                // The server of the checks was promoted, and no other one that shares the address.
+                if before.isInRecovery && !report.isInRecovery && hosts[host].isShared { fence(host, into: &actions) }
                 if let old = before.timeline, let new = report.timeline, !isOff(.growingTimelines) {
                     report.timeline = max(old, new)
                 }
@@ -70,6 +72,7 @@ extension TopologyMachine {
     mutating func fence(_ host: Int, into actions: inout [Action]) {
         actions.append(.fence(host: host))
         hosts[host].serves = []
+        hosts[host].isShared = false
         hosts[host].slowStart.cool()
     }
 

@@ -28,6 +28,8 @@ struct TopologyMachine: Sendable {
         case reported(host: Int, HostReport, asked: ContinuousClock.Instant)
         /// A new connection to the host's address reached another server than the checks do.
         case glimpsed(host: Int, HostReport)
+        /// A new connection to the host's address reached another replica than the checks do, and is used as well.
+        case shared(host: Int)
         /// A check failed; `fresh` tells that it ran on a connection opened for it, and `heard` that users were answered
         /// meanwhile.
         case failed(host: Int, HostFailure, fresh: Bool, heard: Bool = false)
@@ -139,6 +141,8 @@ struct TopologyMachine: Sendable {
             take(report, of: host, asked: asked, now: now, into: &actions)
         case .glimpsed(let host, let report):
             glimpse(report, of: host, now: now, into: &actions)
+        case .shared(let host):
+            hosts[host].isShared = true
         case .graceEnded:
             election = .open
         case .failed(let host, let failure, let fresh, let heard):
@@ -174,7 +178,8 @@ extension TopologyMachine.Event {
     /// The host that has to be there for it to mean anything.
     var host: Int? {
         switch self {
-        case .reported(let host, _, _), .glimpsed(let host, _), .failed(let host, _, _, _), .suspected(let host, _),
+        case .reported(let host, _, _), .glimpsed(let host, _), .shared(let host), .failed(let host, _, _, _),
+            .suspected(let host, _),
             .drained(let host), .undrained(let host), .removed(let host), .preferred(let host):
             host
         case .graceEnded, .timePassed, .added, .adopted, .testified: nil

@@ -8,6 +8,9 @@ public struct PoolConfiguration: Sendable {
     /// How many connections may be open at once under load (hard limit; opening and closing ones count too). A connection
     /// that comes back while more than ``maximumSize`` are open and nobody waits is closed. At least ``maximumSize``;
     /// default `nil`: ``maximumSize`` is hard.
+    ///
+    /// It is for bursts. A load that lies between both limits for long opens connections and closes them again all the time,
+    /// whenever nobody waits for them. ``maximumConnectRate`` bounds that; a larger ``maximumSize`` avoids it.
     public var burstLimit: Int?
 
     /// How many connections the pool opens without being asked, and keeps. Not more than ``maximumSize``; default 0: lazy.

@@ -2,8 +2,10 @@
 
 /// What a driver owes the cluster. A run in which one of them is neglected has to fail, or nothing is shown by those that
 /// do not.
-struct Duties: OptionSet, Sendable {
-    let rawValue: UInt8
+package struct Duties: OptionSet, Sendable {
+    package let rawValue: UInt8
+
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// To ask for the permit before each statement.
     static let permits = Duties(rawValue: 1)

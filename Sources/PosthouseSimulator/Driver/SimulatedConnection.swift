@@ -7,13 +7,15 @@ import Synchronization
 public final class SimulatedConnection: Sendable {
     /// Its place among the sessions that are open.
     let index: Int
+    let address: Int
     let host: Int
     let observer: any ConnectionObserver
     private let broken = Atomic(false)
     private let answered = Atomic<UInt64>(0)
 
-    init(index: Int, host: Int, observer: any ConnectionObserver) {
+    init(index: Int, address: Int, host: Int, observer: any ConnectionObserver) {
         self.index = index
+        self.address = address
         self.host = host
         self.observer = observer
     }

@@ -5,7 +5,7 @@ public import PosthousePool
 
 /// Leads a cluster to the servers of a ``SimulatedWorld``.
 public struct SimulatedDriver: ClusterDriver {
-    /// A simulated server, by its index.
+    /// The address of a simulated server: of that with its index, while nothing else was done to it.
     public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         /// Counted from 0.
         public let host: Int
@@ -26,9 +26,18 @@ public struct SimulatedDriver: ClusterDriver {
         deadline: ContinuousClock.Instant
     ) async throws -> SimulatedConnection {
         let request = Exchange.Request.connect(purpose)
-        let answer = try await world.ask(request, of: endpoint.host, session: nil, deadline: deadline)
-        guard case .connected(let incarnation, let isInRecovery) = answer else { throw SimulatedError(.lost) }
-        return world.open(endpoint.host, incarnation: incarnation, isInRecovery: isInRecovery, observer)
+        let answer = try await world.ask(request, at: endpoint.host, session: nil, deadline: deadline)
+        guard case .connected(let host, let incarnation, let isInRecovery) = answer else {
+            throw SimulatedError(.lost)
+        }
+        return world.open(
+            endpoint.host,
+            for: purpose,
+            to: host,
+            incarnation: incarnation,
+            isInRecovery: isInRecovery,
+            observer
+        )
     }
 
     /// Asks the server who it is.
@@ -37,7 +46,7 @@ public struct SimulatedDriver: ClusterDriver {
         deadline: ContinuousClock.Instant
     ) async throws -> HostReport {
         if connection.isBroken { throw SimulatedError(.lost) }
-        let answer = try await world.ask(.probe, of: connection.host, session: connection, deadline: deadline)
+        let answer = try await world.ask(.probe, at: connection.address, session: connection, deadline: deadline)
         guard case .report(let report) = answer else { throw SimulatedError(.lost) }
         return neglected.contains(.timelines) ? report.withoutTimeline : report
     }
@@ -48,7 +57,7 @@ public struct SimulatedDriver: ClusterDriver {
         deadline: ContinuousClock.Instant
     ) async throws -> HostReport? {
         if connection.isBroken { throw SimulatedError(.lost) }
-        _ = try await world.ask(.ping, of: connection.host, session: connection, deadline: deadline)
+        _ = try await world.ask(.ping, at: connection.address, session: connection, deadline: deadline)
         return nil
     }
 
@@ -58,7 +67,13 @@ public struct SimulatedDriver: ClusterDriver {
     /// What the user gets.
     public func session(on connection: SimulatedConnection, permit: LeasePermit) -> SimulatedSession {
         let asksPermit = !neglected.contains(.permits)
-        return SimulatedSession(connection: connection, permit: permit, world: world, asksPermit: asksPermit)
+        return SimulatedSession(
+            connection: connection,
+            permit: permit,
+            world: world,
+            asksPermit: asksPermit,
+            leasedAt: world.time.elapsed
+        )
     }
 
     /// Whether it is broken, or waits for an answer.

@@ -9,6 +9,8 @@ public struct SimulatedSession: Sendable {
     let permit: LeasePermit
     let world: SimulatedWorld
     let asksPermit: Bool
+    /// When the lease came into the user's hands, in nanoseconds since the simulation began.
+    let leasedAt: Int64
 
     /// The index of the server that it leads to.
     public var host: Int { connection.host }
@@ -19,7 +21,8 @@ public struct SimulatedSession: Sendable {
     /// - Throws: ``SimulatedError``; `PermitDenied` if nothing was sent; `CancellationError`.
     public func insert(_ id: UInt64, deadline: ContinuousClock.Instant? = nil) async throws {
         try check()
-        _ = try await world.ask(.insert(id), of: connection.host, session: connection, deadline: deadline)
+        let request = Exchange.Request.insert(id, leasedAt: leasedAt)
+        _ = try await world.ask(request, at: connection.address, session: connection, deadline: deadline)
         connection.noteAnswer()
     }
 
@@ -29,7 +32,8 @@ public struct SimulatedSession: Sendable {
     /// - Throws: As ``insert(_:deadline:)``.
     public func read(deadline: ContinuousClock.Instant? = nil) async throws {
         try check()
-        _ = try await world.ask(.read, of: connection.host, session: connection, deadline: deadline)
+        let request = Exchange.Request.read(leasedAt: leasedAt)
+        _ = try await world.ask(request, at: connection.address, session: connection, deadline: deadline)
         connection.noteAnswer()
     }
 

@@ -21,16 +21,18 @@ struct Load: Sendable {
     private static let mostMonitorConnects = 20
     /// Two pools' worth, since each connection may be lost and opened again within a second.
     private static let mostPoolConnects = 60
-    /// One every 5 ms at the most, and one for each new connection.
-    private static let mostProbes = 200 + mostPoolConnects
+    /// One every 5 ms at the most; and one for each new connection.
+    private static let mostChecks = 200
 
     private let scenario: Scenario
+    private let configuration: ClusterConfiguration
     private let stage: Stage
     private let end: Int64
     private let ledger = Shared(Ledger())
 
-    init(_ scenario: Scenario, on stage: Stage) {
+    init(_ scenario: Scenario, _ configuration: ClusterConfiguration, on stage: Stage) {
         self.scenario = scenario
+        self.configuration = configuration
         self.stage = stage
         end = Int64(scenario.faults.last?.milliseconds ?? 3000) * 1_000_000 + Self.tail
     }
@@ -69,19 +71,24 @@ struct Load: Sendable {
         let timeout = Duration.milliseconds(Int.random(in: 50...3000, using: &draws))
         let patience = Duration.milliseconds(Int.random(in: 100...1500, using: &draws))
         if Int.random(in: 0...3, using: &draws) > 0 {
-            let rest = Int.random(in: 0...3, using: &draws) == 0 ? Int.random(in: 1...300, using: &draws) : nil
-            await write(timeout: timeout, patience, rest: rest.map { .milliseconds($0) })
+            await write(timeout: timeout, patience, rest: rest(&draws))
         } else {
             await read(fallback: Bool.random(using: &draws), timeout: timeout, patience)
         }
     }
 
+    /// Some keep their connection for a moment, and a few for long.
+    private func rest(_ draws: inout SplitMix64) -> Duration? {
+        switch Int.random(in: 0...15, using: &draws) {
+        case 0: .milliseconds(Int.random(in: 300...4000, using: &draws))
+        case 1...3: .milliseconds(Int.random(in: 1...300, using: &draws))
+        default: nil
+        }
+    }
+
     /// - Parameter rest: How long the connection is kept for another statement.
     private func write(timeout: Duration, _ patience: Duration, rest: Duration?) async {
-        let id = ledger.withLock { ledger in
-            defer { ledger.nextID += 1 }
-            return ledger.nextID
-        }
+        let id = nextID()
         let began = time.now
         do {
             try await stage.cluster.write(timeout: timeout) { db in
@@ -90,7 +97,10 @@ struct Load: Sendable {
                 ledger.withLock { $0.acknowledged.append(id) }
                 guard let rest else { return }
                 try await time.sleep(until: time.now + rest)
-                try await db.read(deadline: time.now + patience)
+                if id.isMultiple(of: 2) { return try await db.read(deadline: time.now + patience) }
+                let another = nextID()
+                try await db.insert(another, deadline: time.now + patience)
+                ledger.withLock { $0.acknowledged.append(another) }
             }
         } catch {
             judge(error, began, timeout)
@@ -128,12 +138,16 @@ struct Load: Sendable {
         if late > Self.tolerance { world.violate("a request \(what) \(late) after its deadline") }
     }
 
-    /// All is well: everybody is served.
-    private func expectService() async {
-        let id = ledger.withLock { ledger in
+    private func nextID() -> UInt64 {
+        ledger.withLock { ledger in
             defer { ledger.nextID += 1 }
             return ledger.nextID
         }
+    }
+
+    /// All is well: everybody is served.
+    private func expectService() async {
+        let id = nextID()
         do {
             try await stage.cluster.write { db in try await db.insert(id, deadline: time.now + .seconds(5)) }
             ledger.withLock { $0.acknowledged.append(id) }
@@ -148,10 +162,11 @@ struct Load: Sendable {
     /// What one host may be asked for within a second.
     private func inspectRates() {
         let tally = world.look { $0.tally }
+        let mostPoolConnects = configuration.pool.maximumConnectRate ?? Self.mostPoolConnects
         let limits = [
             ("connects of monitors", tally.mostMonitorConnects, Self.mostMonitorConnects),
-            ("connects of pools", tally.mostPoolConnects, Self.mostPoolConnects),
-            ("probes", tally.mostProbes, Self.mostProbes),
+            ("connects of pools", tally.mostPoolConnects, mostPoolConnects),
+            ("probes", tally.mostProbes, Self.mostChecks + mostPoolConnects),
         ]
         for (what, count, limit) in limits where count > limit {
             world.violate("\(count) \(what) to one host within a second; \(limit) are too many")
@@ -173,7 +188,8 @@ struct Load: Sendable {
         if let id = found.filter({ $0.value > 1 }).keys.min() { world.violate("id \(id) was written twice") }
         let acknowledged = ledger.withLock { $0.acknowledged }
         guard scenario.isSynchronous else { return }
-        let lost = acknowledged.filter { found[$0] == nil }
+        let strays = world.look { $0.strays }
+        let lost = acknowledged.filter { found[$0] == nil && !strays.contains($0) }
         if !lost.isEmpty { world.violate("\(lost.count) acknowledged ids are lost, id \(lost[0]) first") }
     }
 }

@@ -48,7 +48,7 @@ public enum Simulation {
     ///   - configuration: The cluster's. Default: one drawn from the seed.
     ///   - duties: What the driver does not do.
     ///   - guards: What the cluster does without; the raw value.
-    static func run(
+    package static func run(
         _ scenario: Scenario,
         configuration: ClusterConfiguration? = nil,
         records: Bool = false,
@@ -57,8 +57,8 @@ public enum Simulation {
     ) -> SimulationReport {
         var configuration = configuration ?? .drawn(seed: scenario.seed)
         configuration.guardsLeftOut = guards
-        return perform(scenario, configuration, records: records, neglecting: duties) { stage in
-            await Load(scenario, on: stage).run()
+        return perform(scenario, configuration, records: records, neglecting: duties) { [configuration] stage in
+            await Load(scenario, configuration, on: stage).run()
         }
     }
 
@@ -104,6 +104,7 @@ public enum Simulation {
         let last = Int64(scenario.faults.last?.milliseconds ?? 0) * 1_000_000
         var report = SimulationReport()
         report.jobs = turn(executor, time, world, until: last + patience) { isOver.withLock { $0 } }
+        world.set(nil)
         inspect(world, time, executor)
         report.take(world)
         return report

@@ -21,6 +21,7 @@ public final class Stage: Sendable {
         world = driver.world
         var configuration = configuration
         configuration.seed = seed
+        Watch.observe(&configuration, scenario.hosts, for: world)
         let draws = Guarded(SplitMix64(seed: seed &+ 1))
         cluster = try Cluster(
             endpoints: (0..<scenario.hosts).map { SimulatedDriver.Endpoint(host: $0) },
@@ -30,6 +31,7 @@ public final class Stage: Sendable {
             random: { draws.withLock { Double.random(in: 0...1, using: &$0) } }
         )
         watch = Watch(cluster, driver.world)
+        world.set(Membership(cluster))
         world.plan(scenario.faults, Happenings(scenario.faults, world))
         watch.run(0)
     }

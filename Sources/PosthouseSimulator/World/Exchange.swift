@@ -17,8 +17,8 @@ struct Exchange {
         case connect(ConnectionPurpose)
         case probe
         case ping
-        case insert(UInt64)
-        case read
+        case insert(UInt64, leasedAt: Int64)
+        case read(leasedAt: Int64)
     }
 
     enum Phase {
@@ -33,7 +33,10 @@ struct Exchange {
 
     var phase = Phase.free
     var request = Request.probe
+    /// The server.
     var host = 0
+    /// The address that it was reached by.
+    var address = 0
     /// The run of the server that the session belongs to.
     var incarnation: Int64 = 0
     /// The session that asks; nil for a connect.
@@ -53,7 +56,7 @@ struct Exchange {
 
 /// What comes back.
 enum Answer: Sendable {
-    case connected(incarnation: Int64, isInRecovery: Bool)
+    case connected(host: Int, incarnation: Int64, isInRecovery: Bool)
     case report(HostReport)
     case inserted
     case rows(isInRecovery: Bool)

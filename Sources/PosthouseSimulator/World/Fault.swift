@@ -65,11 +65,31 @@ public enum Fault: Sendable, Hashable {
     case busy(host: Target, Bool)
     /// The replica receives what is written so much later.
     case lag(host: Target, milliseconds: Int)
+    /// The server ends all its sessions (57P01), and runs on.
+    case terminate(host: Target)
+    /// The server is replaced by a copy of the primary that takes writes, too, on the same timeline: a backup that was
+    /// started for itself. It is one until it is rewound.
+    case copy(host: Target)
+    /// The addresses of the two servers lead to the other one each. Sessions that are open live on, as through a proxy.
+    case swap(Target, Target)
+    /// The host's address leads to a server of another cluster. Sessions that are open live on.
+    case usurp(host: Target)
+    /// Its address leads to the host again. Sessions that are open live on.
+    case restore
+    /// The cluster is told to give the host no new work.
+    case drain(host: Target)
+    /// The cluster is told to use it again.
+    case undrain(host: Target)
+    /// The cluster is told that the host does not belong to it any more.
+    case remove(host: Target)
+    /// The cluster is told that the host belongs to it again.
+    case add(host: Target)
     /// So many of a hundred packets are lost, and sent again 200 ms later.
     case lose(percent: Int)
     /// The process that uses the servers is stopped for so long.
     case pause(milliseconds: Int)
-    /// All that is wrong is put right: every server runs, and follows the primary; the network is whole.
+    /// All that is wrong is put right: every server runs, is where it belongs, and follows the primary; the network is whole;
+    /// all hosts belong to the cluster.
     case heal
 }
 
@@ -92,6 +112,15 @@ extension Fault: CustomStringConvertible {
         case .slow(let host, let milliseconds): "slow \(host) \(milliseconds)"
         case .busy(let host, let isBusy): "busy \(host) \(isBusy ? 1 : 0)"
         case .lag(let host, let milliseconds): "lag \(host) \(milliseconds)"
+        case .terminate(let host): "terminate \(host)"
+        case .copy(let host): "copy \(host)"
+        case .swap(let one, let other): "swap \(one) \(other)"
+        case .usurp(let host): "usurp \(host)"
+        case .restore: "restore"
+        case .drain(let host): "drain \(host)"
+        case .undrain(let host): "undrain \(host)"
+        case .remove(let host): "remove \(host)"
+        case .add(let host): "add \(host)"
         case .lose(let percent): "lose \(percent)"
         case .pause(let milliseconds): "pause \(milliseconds)"
         case .heal: "heal"
@@ -106,6 +135,7 @@ extension Fault: CustomStringConvertible {
         switch (words.first, words.count) {
         case ("promote", 1): self = .promote
         case ("heal", 1): self = .heal
+        case ("restore", 1): self = .restore
         case ("lose", 2) where (0...99).contains(numbers[1]): self = .lose(percent: numbers[1])
         case ("pause", 2) where numbers[1] >= 0: self = .pause(milliseconds: numbers[1])
         default:
@@ -131,6 +161,13 @@ extension Fault: CustomStringConvertible {
         case "thaw": self = .thaw(host: host)
         case "cut": self = .cut(host: host)
         case "mend": self = .mend(host: host)
+        case "terminate": self = .terminate(host: host)
+        case "copy": self = .copy(host: host)
+        case "usurp": self = .usurp(host: host)
+        case "drain": self = .drain(host: host)
+        case "undrain": self = .undrain(host: host)
+        case "remove": self = .remove(host: host)
+        case "add": self = .add(host: host)
         default: return nil
         }
     }
@@ -150,6 +187,7 @@ extension Fault: CustomStringConvertible {
         switch verb {
         case "part": self = .part(one, other)
         case "join": self = .join(one, other)
+        case "swap": self = .swap(one, other)
         default: return nil
         }
     }
@@ -159,10 +197,11 @@ extension Fault: CustomStringConvertible {
         switch self {
         case .crash(let host), .stop(let host), .vanish(let host), .freeze(let host), .thaw(let host), .cut(let host),
             .mend(let host), .start(let host, _), .rejoin(let host, _), .slow(let host, _), .busy(let host, _),
-            .lag(let host, _):
+            .lag(let host, _), .terminate(let host), .copy(let host), .usurp(let host), .drain(let host),
+            .undrain(let host), .remove(let host), .add(let host):
             [host]
-        case .part(let one, let other), .join(let one, let other): [one, other]
-        case .promote, .lose, .pause, .heal: []
+        case .part(let one, let other), .join(let one, let other), .swap(let one, let other): [one, other]
+        case .promote, .lose, .pause, .heal, .restore: []
         }
     }
 }

@@ -21,6 +21,10 @@ struct SimulatedHost {
     var incarnation: Int64
     /// Whom it follows, as a replica.
     var upstream: Int?
+    /// It belongs to another cluster.
+    var isForeign = false
+    /// It was made from a backup of the primary, and takes itself for that.
+    var isCopy = false
     var isBusy = false
     /// Nanoseconds that each answer takes longer.
     var slowness: Int64 = 0
@@ -35,13 +39,4 @@ struct SimulatedHost {
 
     var runs: Bool { condition == .running }
 
-    func report(of system: UInt64) -> HostReport {
-        HostReport(
-            isInRecovery: isInRecovery,
-            systemIdentifier: system,
-            timeline: timeline,
-            incarnation: incarnation,
-            position: position
-        )
-    }
 }

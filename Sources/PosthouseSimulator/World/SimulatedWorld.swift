@@ -13,6 +13,7 @@ public final class SimulatedWorld: Sendable {
     /// The time that everything here takes.
     public let time: SimulatedTime
     private let state: Guarded<WorldState>
+    private let membership = Guarded<Membership?>(nil)
 
     init(_ state: consuming WorldState) {
         time = state.time
@@ -22,6 +23,12 @@ public final class SimulatedWorld: Sendable {
     /// Has something happen now.
     public func apply(_ fault: Fault) {
         change { $0.apply(fault, self) }
+        membership.withLock { $0 }?.apply(fault, in: self)
+    }
+
+    /// Whom faults that change the membership are for; nil in the end, because it holds the cluster, which holds this.
+    func set(_ membership: Membership?) {
+        self.membership.withLock { $0 = membership }
     }
 
     /// Has it happen at that time.
@@ -73,14 +80,15 @@ public final class SimulatedWorld: Sendable {
 
     // MARK: - Questions
 
+    /// - Parameter address: Which server that is depends on when a session was opened.
     func ask(
         _ request: Exchange.Request,
-        of host: Int,
+        at address: Int,
         session: SimulatedConnection?,
         deadline: ContinuousClock.Instant?
     ) async throws -> Answer {
         let end = deadline.map(SimulatedTime.nanoseconds(of:)) ?? .max
-        let token = change { $0.begin(request, to: host, session: session?.index, deadline: end, self) }
+        let token = change { $0.begin(request, at: address, session: session?.index, deadline: end, self) }
         let answer = await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in change { $0.wait(token, continuation) } }
         } onCancel: {
@@ -95,15 +103,23 @@ public final class SimulatedWorld: Sendable {
 
     // MARK: - Sessions
 
-    func open(_ host: Int, incarnation: Int64, isInRecovery: Bool, _ observer: any ConnectionObserver)
-        -> SimulatedConnection
-    {
+    func open(
+        _ address: Int,
+        for purpose: ConnectionPurpose,
+        to host: Int,
+        incarnation: Int64,
+        isInRecovery: Bool,
+        _ observer: any ConnectionObserver
+    ) -> SimulatedConnection {
         change { state in
             let index = state.freeSessions.popLast() ?? state.sessions.count
             if index == state.sessions.count { state.sessions.append(WorldState.Session()) }
-            let connection = SimulatedConnection(index: index, host: host, observer: observer)
+            let connection = SimulatedConnection(index: index, address: address, host: host, observer: observer)
             state.sessions[index].use &+= 1
             state.sessions[index].host = host
+            state.sessions[index].address = address
+            state.sessions[index].isMonitors = purpose == .monitor
+            state.sessions[index].hasAnswered = false
             state.sessions[index].incarnation = incarnation
             state.sessions[index].connection = connection
             state.sessions[index].exchange = nil

@@ -52,11 +52,18 @@ struct Tally {
     }
 
     /// A statement leaves the process.
-    mutating func send(to index: Int, _ host: SimulatedHost, isWrite: Bool, _ evidence: Evidence, at now: Int64) {
+    mutating func send(
+        to index: Int,
+        _ host: SimulatedHost,
+        isWrite: Bool,
+        isKnownAsPrimary: Bool,
+        _ evidence: Evidence,
+        at now: Int64
+    ) {
         statements += 1
         let known = evidence.settled(at: now)
         // A replica on an older timeline may be read from, and it cannot be known at once that it was promoted.
-        let isConcerned = !host.isInRecovery && (isWrite || evidence.knowsAsPrimary(index, at: now))
+        let isConcerned = !host.isInRecovery && (isWrite || isKnownAsPrimary)
         if isConcerned, host.timeline < known {
             let there = "host \(index) on timeline \(host.timeline)"
             violate("a statement went to \(there), and evidence of \(known) had come before", at: now)

@@ -8,7 +8,7 @@ extension WorldState {
     /// Sends a question.
     mutating func begin(
         _ request: Exchange.Request,
-        to host: Int,
+        at address: Int,
         session: Int?,
         deadline: Int64,
         _ world: SimulatedWorld
@@ -16,10 +16,12 @@ extension WorldState {
         let index = freeExchanges.popLast() ?? exchanges.count
         if index == exchanges.count { exchanges.append(Exchange()) }
         let (use, step) = (exchanges[index].use &+ 1, exchanges[index].step)
+        let host = session.map { sessions[$0].host } ?? routes[address]
         exchanges[index] = Exchange(
             phase: .outbound,
             request: request,
             host: host,
+            address: address,
             incarnation: session.map { sessions[$0].incarnation } ?? 0,
             session: session,
             deadline: deadline,
@@ -27,7 +29,7 @@ extension WorldState {
             use: use
         )
         if let session { sessions[session].exchange = index }
-        count(request, to: host)
+        count(request, to: host, at: address)
         if isCut[host] {
             exchanges[index].phase = .stuckOutbound
             setAlarm(index, world)
@@ -37,22 +39,46 @@ extension WorldState {
         return Self.token(.step, index, use)
     }
 
-    private mutating func count(_ request: Exchange.Request, to host: Int) {
+    private mutating func count(_ request: Exchange.Request, to host: Int, at address: Int) {
         switch request {
         case .connect(let purpose):
-            tally.connect(to: host, for: purpose, at: now)
+            tally.connect(to: address, for: purpose, at: now)
             note(0x100 + UInt64(host), "connect to \(host) for \(purpose)")
         case .probe:
-            tally.probe(of: host, at: now)
+            tally.probe(of: address, at: now)
             note(0x200 + UInt64(host), "probe \(host)")
         case .ping: note(0x280 + UInt64(host), "ping \(host)")
-        case .insert(let id):
-            tally.send(to: host, hosts[host], isWrite: true, evidence, at: now)
+        case .insert(let id, let leasedAt):
             note(0x300 + UInt64(host) ^ id << 16, "insert \(id) at \(host)")
-        case .read:
-            tally.send(to: host, hosts[host], isWrite: false, evidence, at: now)
+            inspect(host, address, isWrite: true, leasedAt: leasedAt)
+        case .read(let leasedAt):
             note(0x400 + UInt64(host), "read at \(host)")
+            inspect(host, address, isWrite: false, leasedAt: leasedAt)
         }
+    }
+
+    /// A statement leaves the process.
+    private mutating func inspect(_ index: Int, _ address: Int, isWrite: Bool, leasedAt: Int64) {
+        let host = hosts[index]
+        if host.isForeign { return tally.violate("a statement went to a server of another cluster", at: now) }
+        let isKnown = evidence.knowsAsPrimary(index, at: address, now: now)
+        tally.send(to: index, host, isWrite: isWrite, isKnownAsPrimary: isKnown, evidence, at: now)
+        if let objection = perception.objection(to: address, leasedAt: leasedAt, at: now) {
+            tally.violate("a statement went to host \(address): \(objection)", at: now)
+        }
+        guard isWrite else { return }
+        if let writer = perception.writers.first, !perception.writers.contains(address), !leads(writer, to: index) {
+            tally.violate("a write went to host \(address), and host \(writer) takes the writes", at: now)
+        }
+        if host.isCopy, isPrimaryUndoubted {
+            tally.violate("a write went to host \(address), a copy, though nothing was wrong with the primary", at: now)
+        }
+    }
+
+    /// Whether that is another name of the server.
+    func leads(_ address: Int, to host: Int) -> Bool {
+        routes[address] == host
+            || sessions.contains { $0.connection != nil && $0.address == address && $0.host == host }
     }
 
     /// The next step comes after so long; the deadline may come before.
@@ -124,12 +150,20 @@ extension WorldState {
         switch exchanges[index].request {
         case .connect:
             let isBusy = hosts[host].isBusy
-            let welcome = Answer.connected(incarnation: hosts[host].incarnation, isInRecovery: isInRecovery)
+            let welcome = Answer.connected(
+                host: host,
+                incarnation: hosts[host].incarnation,
+                isInRecovery: isInRecovery
+            )
             answer(index, isBusy ? .failure(.busy) : welcome, world)
-        case .probe: answer(index, .report(hosts[host].report(of: system)), world)
+        case .probe: answer(index, .report(report(of: host)), world)
         case .read, .ping: answer(index, .rows(isInRecovery: isInRecovery), world)
-        case .insert(let id):
+        case .insert(let id, _):
             if isInRecovery { return answer(index, .failure(.readOnly), world) }
+            if hosts[host].isCopy || hosts[host].isForeign {
+                strays.insert(id)
+                return answer(index, .inserted, world)
+            }
             hosts[host].position = history.append(id, on: hosts[host].timeline)
             if isSynchronous {
                 exchanges[index].phase = .committing
@@ -176,6 +210,7 @@ extension WorldState {
     /// What an answer tells beside what was asked.
     private mutating func take(_ answer: Answer, _ index: Int) {
         let exchange = exchanges[index]
+        perceive(answer, exchange)
         note(0x500 + UInt64(exchange.host), "\(exchange.host) answers \(answer)")
         guard let session = exchange.session else { return }
         sessions[session].exchange = nil
@@ -183,8 +218,8 @@ extension WorldState {
         var isInRecovery = sessions[session].isInRecovery
         switch answer {
         case .report(let report):
-            if let timeline = report.timeline { evidence.note(timeline, at: now) }
-            evidence.note(isInRecovery: report.isInRecovery, of: exchange.host, at: now)
+            if let timeline = report.timeline, !hosts[exchange.host].isForeign { evidence.note(timeline, at: now) }
+            evidence.note(isInRecovery: report.isInRecovery, of: exchange.host, at: exchange.address, now: now)
             isInRecovery = report.isInRecovery
         case .rows(let recovers): isInRecovery = recovers
         case .inserted: isInRecovery = false
@@ -199,6 +234,23 @@ extension WorldState {
         // As servers from PostgreSQL 14 on report it with every answer.
         if sessions[session].isInRecovery, !isInRecovery { notices.append(.evidence(connection, .leftRecovery)) }
         sessions[session].isInRecovery = isInRecovery
+    }
+
+    /// What a monitor makes of an answer.
+    private mutating func perceive(_ answer: Answer, _ exchange: Exchange) {
+        var isFirst = true
+        if let session = exchange.session {
+            guard sessions[session].isMonitors else { return }
+            isFirst = !sessions[session].hasAnswered
+            sessions[session].hasAnswered = true
+        } else {
+            guard case .connect(.monitor) = exchange.request else { return }
+        }
+        switch answer {
+        case .report: perception.answered(exchange.address)
+        case .failure(let kind): perception.failed(exchange.address, kind, isFirst: isFirst)
+        case .connected, .inserted, .rows: return
+        }
     }
 
     /// The process is done with it; the server may not be.

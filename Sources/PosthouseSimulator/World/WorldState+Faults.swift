@@ -7,9 +7,10 @@ import PosthouseCluster
 extension WorldState {
     mutating func apply(_ fault: Fault, _ world: SimulatedWorld) {
         let targets = fault.targets.map(index)
-        guard targets.allSatisfy(hosts.indices.contains) else { return }
+        guard targets.allSatisfy(ours.contains) else { return }
         note(0x700, "fault: \(fault)")
         touched = now
+        doubt(fault, targets)
         if let host = targets.first {
             apply(fault, to: host, targets.last ?? host, world)
         } else {
@@ -19,6 +20,7 @@ extension WorldState {
             case .pause(let milliseconds):
                 time.pause(for: Int64(milliseconds) * 1_000_000)
                 touched = now
+            case .restore: restore()
             case .heal: heal(world)
             default: return
             }
@@ -26,7 +28,7 @@ extension WorldState {
         shipEverywhere(world)
     }
 
-    private func index(of target: Target) -> Int {
+    func index(of target: Target) -> Int {
         switch target {
         case .host(let index): index
         case .primary: primary
@@ -53,8 +55,56 @@ extension WorldState {
         case .slow(_, let milliseconds): hosts[host].slowness = Int64(milliseconds) * 1_000_000
         case .busy(_, let isBusy): hosts[host].isBusy = isBusy
         case .lag(_, let milliseconds): hosts[host].lag = Int64(milliseconds) * 1_000_000
-        case .promote, .lose, .pause, .heal: return
+        case .terminate:
+            announceEnd(of: host)
+            if hosts[host].runs { reset(host, world) }
+        case .copy: copy(host, world)
+        case .swap: swap(host, other)
+        case .usurp: usurp(host)
+        // The cluster is told, not the servers.
+        case .drain, .undrain, .remove, .add: return
+        case .promote, .lose, .pause, .restore, .heal: return
         }
+    }
+
+    /// From now on the process may have reason to think that the primary is gone.
+    private mutating func doubt(_ fault: Fault, _ targets: [Int]) {
+        switch fault {
+        case .promote, .lose, .pause, .swap, .usurp, .restore: isPrimaryUndoubted = false
+        default: if targets.contains(primary) { isPrimaryUndoubted = false }
+        }
+    }
+
+    // MARK: - Addresses
+
+    private mutating func swap(_ one: Int, _ other: Int) {
+        guard let first = address(of: one), let second = address(of: other) else { return }
+        routes.swapAt(first, second)
+    }
+
+    private mutating func usurp(_ host: Int) {
+        guard usurped == nil, let address = address(of: host) else { return }
+        usurped = host
+        routes[address] = stranger
+    }
+
+    private mutating func restore() {
+        guard let host = usurped, let address = address(of: stranger) else { return }
+        usurped = nil
+        routes[address] = host
+    }
+
+    /// A backup of the primary is started in the host's place, and takes itself for the primary.
+    private mutating func copy(_ host: Int, _ world: SimulatedWorld) {
+        guard host != primary else { return }
+        isPrimaryUndoubted = plainPrimary != nil && perception.writers == plainPrimary.flatMap(address).map { [$0] }
+        announceEnd(of: host)
+        end(host, .stopped, world)
+        hosts[host].isInRecovery = false
+        hosts[host].isCopy = true
+        hosts[host].upstream = nil
+        (hosts[host].timeline, hosts[host].position) = (hosts[primary].timeline, hosts[primary].position)
+        start(host, 50, world)
     }
 
     // MARK: - Ends
@@ -79,7 +129,11 @@ extension WorldState {
             case .free, .outbound, .stuckOutbound, .inbound, .stuckInbound: break
             }
         }
-        guard condition == .stopped, !isCut[host] else { return }
+        if condition == .stopped { reset(host, world) }
+    }
+
+    private mutating func reset(_ host: Int, _ world: SimulatedWorld) {
+        if isCut[host] { return }
         for index in sessions.indices where sessions[index].connection != nil && sessions[index].host == host {
             let delay = delay()
             time.add(world, token: Self.token(.reset, index, sessions[index].use), at: now + delay)
@@ -168,7 +222,7 @@ extension WorldState {
     }
 
     private mutating func promote(_ world: SimulatedWorld) {
-        let candidates = hosts.indices.filter(isCandidate)
+        let candidates = ours.filter(isCandidate)
         guard let most = candidates.map({ hosts[$0].position }).max() else { return }
         let best = candidates.filter { hosts[$0].position == most }
         let chosen = best[Int(draw(0...Int64(best.count - 1)))]
@@ -180,7 +234,7 @@ extension WorldState {
         acknowledged = hosts[chosen].position
         (former, primary) = (primary, chosen)
         tally.failovers += 1
-        for index in hosts.indices where hosts[index].isInRecovery { hosts[index].upstream = chosen }
+        for index in ours where hosts[index].isInRecovery { hosts[index].upstream = chosen }
         note(0x900 + UInt64(chosen), "\(chosen) is promoted to timeline \(timeline)")
     }
 
@@ -191,13 +245,21 @@ extension WorldState {
         let common = history.common(hosts[host].timeline, hosts[host].position, with: hosts[primary].timeline)
         (hosts[host].timeline, hosts[host].position) = common
         hosts[host].isInRecovery = true
+        hosts[host].isCopy = false
         start(host, milliseconds, world)
     }
 
     private mutating func heal(_ world: SimulatedWorld) {
         loss = 0
         parted = []
-        for host in hosts.indices {
+        usurped = nil
+        routes = Array(ours)
+        // Sessions that lead to elsewhere end with whatever led them there.
+        for index in sessions.indices
+        where sessions[index].connection != nil && sessions[index].host != sessions[index].address {
+            time.add(world, token: Self.token(.reset, index, sessions[index].use), at: now)
+        }
+        for host in ours {
             mend(host, world)
             thaw(host, world)
             hosts[host].slowness = 0
@@ -205,7 +267,7 @@ extension WorldState {
             hosts[host].isBusy = false
         }
         if [.stopped, .gone].contains(hosts[primary].condition) { start(primary, 100, world) }
-        for host in hosts.indices where host != primary {
+        for host in ours where host != primary {
             let state = hosts[host]
             let common = history.common(state.timeline, state.position, with: hosts[primary].timeline)
             let fits = state.isInRecovery && common == (state.timeline, state.position)

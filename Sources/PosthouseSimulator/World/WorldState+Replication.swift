@@ -5,11 +5,11 @@
 extension WorldState {
     /// Sends to the followers of `host` what they have not.
     mutating func ship(from host: Int, _ world: SimulatedWorld) {
-        for follower in hosts.indices where hosts[follower].upstream == host { ship(to: follower, world) }
+        for follower in ours where hosts[follower].upstream == host { ship(to: follower, world) }
     }
 
     mutating func shipEverywhere(_ world: SimulatedWorld) {
-        for follower in hosts.indices { ship(to: follower, world) }
+        for follower in ours { ship(to: follower, world) }
     }
 
     private mutating func ship(to follower: Int, _ world: SimulatedWorld) {
@@ -24,10 +24,10 @@ extension WorldState {
     }
 
     /// Whom the host can follow at this moment.
-    private func source(of follower: Int) -> Int? {
+    func source(of follower: Int) -> Int? {
         let host = hosts[follower]
         guard host.isInRecovery, host.runs, let upstream = host.upstream, hosts[upstream].runs,
-            !hosts[upstream].isInRecovery, !parted.contains(pair(follower, upstream))
+            !hosts[upstream].isInRecovery, !hosts[upstream].isCopy, !parted.contains(pair(follower, upstream))
         else { return nil }
         // What it has must be part of the other's history, or it has to be rewound.
         let common = history.common(host.timeline, host.position, with: hosts[upstream].timeline)

@@ -8,7 +8,13 @@ struct WorldState {
     /// A session that this process has open, whatever the server thinks of it.
     struct Session {
         var use: UInt32 = 0
+        /// The server.
         var host = 0
+        /// The address that it was opened to.
+        var address = 0
+        var isMonitors = false
+        /// Whether anything was answered through it.
+        var hasAnswered = false
         var incarnation: Int64 = 0
         var connection: SimulatedConnection?
         /// What it waits for.
@@ -36,7 +42,15 @@ struct WorldState {
     var tally: Tally
     var evidence = Evidence()
 
+    /// Those of this cluster, and after them a server of another one.
     var hosts: [SimulatedHost]
+    /// Which server a new session at an address leads to.
+    var routes: [Int]
+    /// The server whose address leads to a stranger.
+    var usurped: Int?
+    var perception: Perception
+    /// Written to a copy: nobody else has it.
+    var strays: Set<UInt64> = []
     var history = TimelineHistory()
     /// Whom the operator made the primary last.
     var primary = 0
@@ -44,6 +58,8 @@ struct WorldState {
     var former = 0
     /// When something happened to anybody last.
     var touched: Int64 = 0
+    /// Since the last copy of it was started, nothing happened to the primary or to the network.
+    var isPrimaryUndoubted = false
     /// Up to where commits were acknowledged on the highest timeline.
     var acknowledged: UInt64 = 0
 
@@ -71,7 +87,35 @@ struct WorldState {
             let incarnation = Int64(index + 1) * 1000
             return SimulatedHost(isInRecovery: index != 0, incarnation: incarnation, upstream: index == 0 ? nil : 0)
         }
-        isCut = Array(repeating: false, count: count)
+        routes = Array(0..<count)
+        perception = Perception(addresses: count)
+        isCut = Array(repeating: false, count: count + 1)
+        let isPrimary = Bool.random(using: &draws)
+        var stranger = SimulatedHost(isInRecovery: !isPrimary, timeline: 9, incarnation: 9_000_000)
+        stranger.isForeign = true
+        hosts.append(stranger)
+    }
+
+    /// The servers of this cluster.
+    var ours: Range<Int> { 0..<hosts.count - 1 }
+    var stranger: Int { hosts.count - 1 }
+
+    /// The address that leads to the server now.
+    func address(of host: Int) -> Int? { routes.firstIndex(of: host) }
+
+    func label(of host: Int) -> String? { address(of: host).map { SimulatedDriver.Endpoint(host: $0).description } }
+
+    func report(of index: Int) -> HostReport {
+        let host = hosts[index]
+        return HostReport(
+            isInRecovery: host.isInRecovery,
+            systemIdentifier: host.isForeign ? system + 1000 : system,
+            timeline: host.timeline,
+            incarnation: host.incarnation,
+            position: host.position,
+            address: label(of: index),
+            upstream: source(of: index).flatMap(label)
+        )
     }
 
     var now: Int64 { time.elapsed }
@@ -94,29 +138,4 @@ struct WorldState {
     static func token(_ due: Due, _ index: Int, _ number: UInt32) -> UInt64 {
         due.rawValue << 62 | UInt64(index) << 32 | UInt64(number)
     }
-}
-
-/// The highest timeline that a server's answer has brought to this process, and since when.
-struct Evidence {
-    private var timeline: UInt32 = 0
-    private var at: Int64 = 0
-    private var before: UInt32 = 0
-    /// Since when it is known of a host that it is no replica.
-    private var primaries: [Int: Int64] = [:]
-
-    mutating func note(_ timeline: UInt32, at now: Int64) {
-        guard timeline > self.timeline else { return }
-        if at < now { before = self.timeline }
-        (self.timeline, at) = (timeline, now)
-    }
-
-    mutating func note(isInRecovery: Bool, of host: Int, at now: Int64) {
-        if isInRecovery { primaries[host] = nil } else if primaries[host] == nil { primaries[host] = now }
-    }
-
-    /// Whether the last answer of the host said that it is no replica.
-    func knowsAsPrimary(_ host: Int, at now: Int64) -> Bool { primaries[host].map { $0 < now } ?? false }
-
-    /// What every task of the process could have acted upon: what came in this very moment is still being worked on.
-    func settled(at now: Int64) -> UInt32 { at < now ? timeline : before }
 }

@@ -225,6 +225,18 @@ import Testing
         #expect(script.services == [[], .primary, .replica])
     }
 
+    /// A copy of the new primary is started where the former one was, and a replica has not been asked since.
+    @Test func whomAReplicaFollowedBeforeThePromotionIsNotWhomItFollows() {
+        var script = MachineScript.healthy()
+        script.answer(2, script.replica(run: 300, of: "db1:5432"))
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        script.answer(0, script.primary(timeline: 2, run: 101))
+        #expect(script.machine.primary == 1)
+        #expect(script.machine.hosts[0].state == .quarantined)
+        script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
+        #expect(script.machine.primary == 1)
+    }
+
     @Test func aTieOfFollowersDecidesNothing() {
         var script = MachineScript(hosts: 4)
         script.answer(0, script.primary())

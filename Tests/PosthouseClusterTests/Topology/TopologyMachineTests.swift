@@ -48,6 +48,17 @@ import Testing
         return machine
     }
 
+    /// Its connections to the others are no way to the primary, and those to the server that was promoted cannot be told apart.
+    @Test func connectionsOfASharedAddressAreGivenUpWhenItBecomesThePrimary() {
+        var script = MachineScript.healthy()
+        script.handle(.shared(host: 1))
+        let actions = script.answer(1, script.primary(timeline: 2, run: 200))
+        #expect(actions.contains(.fence(host: 1)))
+        #expect(script.machine.primary == 1)
+        script = MachineScript.healthy()
+        #expect(!script.answer(1, script.primary(timeline: 2, run: 200)).contains(.fence(host: 1)))
+    }
+
     @Test func theFirstPrimaryEndsTheHunt() {
         var machine = cluster()
         #expect(machine.isHunting)
