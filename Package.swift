@@ -155,7 +155,7 @@ let package = Package(
         .testTarget(
             name: "PosthouseTests",
             dependencies: [
-                "Posthouse", "PosthouseTestKit", "PosthouseTestApplication",
+                "Posthouse", "PosthousePatroni", "PosthouseTestKit", "PosthouseTestApplication",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings

@@ -41,6 +41,27 @@ extension RealServers {
             }
         }
 
+        @Test func rolesAreSwappedAndSwappedBack() async throws {
+            try await withApplication { trial in
+                let servers = trial.servers
+                for (old, new) in [(servers.nodes[0], servers.nodes[1]), (servers.nodes[1], servers.nodes[0])] {
+                    // A primary that stops in order sends all that it has written.
+                    try await old.stop(.fast)
+                    try await servers.failOver(to: new)
+                    try await old.rewind(following: new)
+                    try await trial.readsReach(old)
+                    #expect(trial.cluster.snapshot().primary == new.address)
+                    #expect(trial.host(old)?.role == .replica)
+                    try await trial.application.ledgerGrows(on: new)
+                    // Who streams may be on the old timeline still, and would leave the new one out if it were promoted now.
+                    try await old.waitUntilCaughtUp(with: new)
+                    try await old.waitUntilStreaming(from: new)
+                }
+                #expect(trial.cluster.snapshot().timeline == 3)
+                return servers.nodes[0]
+            }
+        }
+
         @Test func aPrimaryThatWroteOnAloneIsRewoundAndServesReads() async throws {
             try await withApplication(settings: ["synchronous_standby_names": "node2"]) { trial in
                 let (old, heir) = (trial.servers.nodes[0], trial.servers.nodes[1])
