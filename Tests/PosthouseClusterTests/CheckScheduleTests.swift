@@ -43,12 +43,18 @@ import Testing
         #expect(renewed == [0, 50, 100, 150])
     }
 
+    @Test func whoeverIsAskedToLooksAgainInCalmTooButNotAllTheTime() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        let looks = (0..<10).filter { schedule.looksAgain(at: start + .seconds($0), isAsked: true) }
+        #expect(looks == [0, 3, 6, 9])
+    }
+
     @Test func aHuntInVainLooksAgainWhereItsSessionsLeadNowAndThen() {
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         let calm = schedule.looksAgain(at: start + .seconds(3600))
         schedule.huntingSince = start
-        let looks = (0..<2400).filter { schedule.looksAgain(at: start + .milliseconds(5 * $0)) }
-        #expect(looks == [200, 1200, 2200])
+        let looks = (0..<2000).filter { schedule.looksAgain(at: start + .milliseconds(5 * $0)) }
+        #expect(looks == [200, 800, 1400])
         schedule.huntingSince = nil
         let after = schedule.looksAgain(at: start + .seconds(60))
         #expect(!calm && !after)

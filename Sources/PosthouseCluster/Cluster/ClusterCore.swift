@@ -255,6 +255,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         case .expire(let host): group.expire(slots[host].member)
         case .check(let host): slots[host].monitor.checkNow()
         case .renew(let host): slots[host].monitor.renew()
+        case .compare(let host): slots[host].monitor.compare()
         case .beginGrace: beginGrace()
         case .hunt(let hunts):
             for slot in slots { slot.monitor.hunt(hunts) }

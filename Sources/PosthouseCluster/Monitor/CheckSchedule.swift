@@ -14,7 +14,7 @@ struct CheckSchedule: Sendable {
     /// When a hunt has been in vain for so long, the primary may be behind an address whose open session leads elsewhere.
     static let vainHunt = Duration.seconds(1)
     /// The least time between two looks for that.
-    static let secondLookGap = Duration.seconds(5)
+    static let secondLookGap = Duration.seconds(3)
 
     var refreshDelay: Duration
     var huntingSince: ContinuousClock.Instant?
@@ -61,9 +61,10 @@ struct CheckSchedule: Sendable {
         return true
     }
 
-    /// Whether a session that works is to be compared with a new one: the hunt has been in vain for a while.
-    mutating func looksAgain(at now: ContinuousClock.Instant) -> Bool {
-        guard let huntingSince, huntingSince.duration(to: now) >= Self.vainHunt * jitter else { return false }
+    /// Whether a session that works is to be compared with a new one: the hunt has been in vain for a while, or somebody asks.
+    mutating func looksAgain(at now: ContinuousClock.Instant, isAsked: Bool = false) -> Bool {
+        let isInVain = huntingSince.map { $0.duration(to: now) >= Self.vainHunt * jitter } ?? false
+        guard isInVain || isAsked else { return false }
         if let lookedAt, lookedAt.duration(to: now) < Self.secondLookGap { return false }
         lookedAt = now
         return true

@@ -40,6 +40,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private let bell = Doorbell()
     private let schedule: Guarded<CheckSchedule>
     private let wantsNewSession = Atomic(false)
+    private let wantsSecondSession = Atomic(false)
     private let random: @Sendable () -> Double
 
     init(
@@ -73,6 +74,11 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     /// The next check opens a session: behind the address there may be another server than the one that this session reaches.
     func renew() {
         wantsNewSession.store(true, ordering: .relaxed)
+    }
+
+    /// One of the next checks opens a second session before it closes the first: the address may lead elsewhere by now.
+    func compare() {
+        wantsSecondSession.store(true, ordering: .relaxed)
     }
 
     func hunt(_ hunts: Bool) {
@@ -128,8 +134,11 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         let fresh = session == nil
         // Only silence towards a session of its own is a proof.
         let answersBefore = fresh ? answers() : 0
-        if let old = session, schedule.withLock({ $0.looksAgain(at: began) }), let other = try? await open(by: deadline)
+        let isAsked = wantsSecondSession.load(ordering: .relaxed)
+        if let old = session, schedule.withLock({ $0.looksAgain(at: began, isAsked: isAsked) }),
+            let other = try? await open(by: deadline)
         {
+            wantsSecondSession.store(false, ordering: .relaxed)
             // Not before: a server that has no room for another one is to be watched on.
             driver.close(old)
             session = other

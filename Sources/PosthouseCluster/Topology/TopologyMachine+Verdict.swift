@@ -162,7 +162,10 @@ extension TopologyMachine {
             emit(.heldDown(for: now.duration(to: end)))
         }
         // What is behind its address may have changed: a session that lives on would not tell.
-        if verdict.state == .quarantined, hosts[index].isAnswering { actions.append(.renew(host: index)) }
+        if hosts[index].isAnswering {
+            if verdict.state == .quarantined { actions.append(.renew(host: index)) }
+            if verdict.isAlias { actions.append(.compare(host: index)) }
+        }
         if verdict.role != before.role { emit(.roleChanged(from: before.role, to: verdict.role)) }
     }
 

@@ -68,6 +68,8 @@ struct TopologyMachine: Sendable {
         case check(host: Int)
         /// The next check is to open a session of its own.
         case renew(host: Int)
+        /// A session of its own is to show now and then whether the host's address still leads where the one that is open does.
+        case compare(host: Int)
         /// Hosts that were not heard of hold the first election up: for so long only.
         case beginGrace
         /// The primary is missing or in doubt: check all hosts quickly. Or it is not any more.
