@@ -97,7 +97,9 @@ extension WorldState {
     /// A backup of the primary is started in the host's place, and takes itself for the primary.
     private mutating func copy(_ host: Int, _ world: SimulatedWorld) {
         guard host != primary else { return }
-        isPrimaryUndoubted = plainPrimary != nil && perception.writers == plainPrimary.flatMap(address).map { [$0] }
+        isPrimaryUndoubted =
+            plainPrimary != nil && perception.writers == plainPrimary.flatMap(address).map { [$0] }
+            && now - reroutedAt > Self.rerouting
         announceEnd(of: host)
         end(host, .stopped, world)
         hosts[host].isInRecovery = false

@@ -45,7 +45,9 @@ struct WorldState {
     /// Those of this cluster, and after them a server of another one.
     var hosts: [SimulatedHost]
     /// Which server a new session at an address leads to.
-    var routes: [Int]
+    var routes: [Int] {
+        didSet { if routes != oldValue { reroutedAt = now } }
+    }
     /// The server whose address leads to a stranger.
     var usurped: Int?
     var perception: Perception
@@ -60,6 +62,10 @@ struct WorldState {
     var touched: Int64 = 0
     /// Since the last copy of it was started, nothing happened to the primary or to the network.
     var isPrimaryUndoubted = false
+    /// When an address led to another server last than before. Sessions that were opened before lead where they led.
+    var reroutedAt = Int64.min / 2
+    /// For how long after that the process may not know what an address leads to, because its sessions tell it of the other.
+    static let rerouting: Int64 = 5_000_000_000
     /// Up to where commits were acknowledged on the highest timeline.
     var acknowledged: UInt64 = 0
 
