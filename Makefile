@@ -37,7 +37,7 @@ simulate:
 soak:
 	@POSTHOUSE_TEST_FAILOVERS=$${POSTHOUSE_TEST_FAILOVERS:-1000000} $(MAKE) simulate
 
-## SELECT 1 through the whole manager, and the pool alone, beside their peers.
+## SELECT 1, the pool alone, lost primaries and what watching costs, each beside its peers; half an hour.
 bench: setup
 	@Benchmarks/run.sh
 
