@@ -53,9 +53,10 @@ import Testing
         try cluster.addHost(host(3))
         try await cluster.ready(timeout: patience)
         #expect(cluster.endpoints == [host(0), host(1), host(3)])
-        #expect(cluster.snapshot().hosts.map(\.host) == ["db0:5432", "db1:5432", "db3:5432"])
+        #expect(await eventually { cluster.snapshot().hosts.map(\.host) == ["db0:5432", "db1:5432", "db3:5432"] })
         servers[1].crash()
         #expect(await eventually { cluster.snapshot().hosts[1].state == .down })
+        #expect(await eventually { cluster.snapshot().hosts[1].pool.serves.isEmpty })
         try await cluster.read { try $0.execute("read") }
         #expect(servers[3].statements == ["read"])
         await cluster.close()
