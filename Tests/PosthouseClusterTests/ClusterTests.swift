@@ -116,6 +116,7 @@ import Testing
         try await cluster.ready(timeout: patience)
         servers[0].crash()
         #expect(await eventually { cluster.snapshot().hosts[0].state == .down })
+        #expect(await eventually { cluster.snapshot().hosts[0].pool.serves.isEmpty })
         let error = await #expect(throws: ClusterError.self) {
             try await cluster.write(timeout: .milliseconds(50)) { try $0.execute("never") }
         }

@@ -57,6 +57,7 @@ import Testing
         try await cluster.ready(timeout: patience)
         lead(to: HostReport(isInRecovery: false, systemIdentifier: 7, timeline: 2, incarnation: 50))
         #expect(await eventually { cluster.snapshot().hosts[0].state == .quarantined })
+        #expect(await eventually { cluster.snapshot().hosts[0].pool.serves.isEmpty })
         let error = await #expect(throws: ClusterError.self) {
             try await cluster.write(timeout: .milliseconds(50)) { try $0.execute("never") }
         }
