@@ -101,7 +101,11 @@ import Testing
 
     @Test func aTimeoutNamesEveryHostAndItsReason() async throws {
         for server in servers { server.crash() }
-        #expect(await eventually { cluster.snapshot().hosts.allSatisfy { $0.state == .down && $0.pool.serves.isEmpty } })
+        #expect(
+            await eventually {
+                cluster.snapshot().hosts.allSatisfy { $0.state == .down && $0.pool.serves.isEmpty }
+            }
+        )
         let error = await #expect(throws: ClusterError.self) {
             try await cluster.write(timeout: .milliseconds(50)) { try $0.execute("never") }
         }
