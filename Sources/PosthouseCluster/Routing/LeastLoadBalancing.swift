@@ -8,8 +8,12 @@ public import PosthousePool
 /// Two, and not all: many clients that all know the least loaded host would all go there. What counts is what users felt, not
 /// what a health check did, nor how long they thought between two statements; and a host that hangs is left as soon as
 /// connections to it do not come back. One that came back is drawn as often as its share allows
-/// (``BalancingCandidate/slowStart``). With a driver that measures no answers it is how long connections were in use that counts.
+/// (``BalancingCandidate/slowStart``). One choice of 32 does not look at the load, so that a host that was slow once is measured
+/// again. With a driver that measures no answers it is how long connections were in use that counts.
 public struct LeastLoadBalancing: BalancingPolicy {
+    /// How often the first of the two is taken as it is.
+    private static let exploration = 1.0 / 32
+
     /// The policy.
     public init() {}
 
@@ -32,6 +36,8 @@ public struct LeastLoadBalancing: BalancingPolicy {
         func average(_ index: Int) -> Duration? {
             isMeasured ? candidates[index].averageResponse : candidates[index].averageUse
         }
+        // Whoever lost once would never be measured again, and be taken for slow for ever.
+        if random() < Self.exploration { return first }
         // One that nobody has used yet is taken for as fast as the faster one: only those in use tell them apart.
         let known = [average(first), average(second)].compactMap { $0 }.min()
         func load(_ index: Int) -> Double {

@@ -181,10 +181,13 @@ import Testing
         BalancingCandidate(host: "db\(index):5432", weight: weight, averageUse: average, inUse: inUse)
     }
 
-    @Test func theMostLoadedHostIsNeverChosen() {
+    /// One choice of 32 takes the first that is drawn, which in half of them is the loser.
+    private func isOnlyMeasuredAgain(_ count: Int) -> Bool { (20...200).contains(count) }
+
+    @Test func theMostLoadedHostIsChosenOnlyToBeMeasuredAgain() {
         let candidates = [used(.milliseconds(1), 3, 0), used(.milliseconds(9), 0, 1), used(.milliseconds(2), 0, 2)]
         let counts = counts(.leastLoad, candidates)
-        #expect(counts[1] == 0)
+        #expect(isOnlyMeasuredAgain(counts[1]))
         #expect(chiSquare([counts[0], counts[2]], [1, 2]) < 10.8, "the least loaded one wins in two of three pairs")
     }
 
@@ -195,28 +198,28 @@ import Testing
 
     @Test func aHostThatHangsIsLeftAsItsConnectionsDoNotComeBack() {
         let candidates = [used(.milliseconds(1), 50, 0), used(.milliseconds(20), 1, 1)]
-        #expect(counts(.leastLoad, candidates)[0] == 0)
+        #expect(isOnlyMeasuredAgain(counts(.leastLoad, candidates)[0]))
     }
 
     @Test func aHostThatNobodyHasUsedYetIsNotOverrun() {
         let candidates = [used(.milliseconds(5), 2, 0), used(nil, 3, 1)]
-        #expect(counts(.leastLoad, candidates)[1] == 0)
+        #expect(isOnlyMeasuredAgain(counts(.leastLoad, candidates)[1]))
         #expect(chiSquare(counts(.leastLoad, [used(nil, 0, 0), used(nil, 0, 1)]), [1, 1]) < 10.8)
     }
 
     @Test func aHeavierHostBearsMore() {
         let candidates = [used(.milliseconds(5), 5, weight: 4, 0), used(.milliseconds(5), 1, 1)]
-        #expect(counts(.leastLoad, candidates)[1] == 0)
+        #expect(isOnlyMeasuredAgain(counts(.leastLoad, candidates)[1]))
     }
 
     @Test func whatStatementsTakeCountsAndNotHowLongConnectionsAreUsed() {
         var candidates = [used(.milliseconds(90), 2, 0), used(.milliseconds(1), 2, 1)]
         candidates[0].averageResponse = .milliseconds(1)
         candidates[1].averageResponse = .milliseconds(2)
-        #expect(counts(.leastLoad, candidates) == [6_000, 0])
+        #expect(isOnlyMeasuredAgain(counts(.leastLoad, candidates)[1]))
         candidates[1].averageResponse = nil
         candidates[1].inUse = 3
-        #expect(counts(.leastLoad, candidates) == [6_000, 0], "one that is not measured is taken for as fast")
+        #expect(isOnlyMeasuredAgain(counts(.leastLoad, candidates)[1]), "one that is not measured is taken for as fast")
     }
 
     // MARK: - Slow start

@@ -306,7 +306,8 @@ import Testing
             try lease.release()
         }
         #expect(measured(cluster, "db1:5432")?.averageResponse == .milliseconds(1))
-        #expect(try await reads(cluster, 50) == [0, 50, 0])
+        let counts = try await reads(cluster, 200)
+        #expect(counts[1] > 180 && counts[0] == 0, "now and then the slow one is measured again")
         await cluster.close()
     }
 
