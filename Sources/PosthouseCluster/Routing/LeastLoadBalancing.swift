@@ -28,6 +28,7 @@ public struct LeastLoadBalancing: BalancingPolicy {
     ) -> Int? {
         let partakers = candidates.partakers(random: random)
         guard partakers.count > 1 else { return partakers.first }
+        let explores = random() < Self.exploration
         guard let one = WeightedBalancing.uniform(partakers.count, random: random),
             let other = WeightedBalancing.uniform(partakers.count - 1, random: random)
         else { return nil }
@@ -37,7 +38,7 @@ public struct LeastLoadBalancing: BalancingPolicy {
             isMeasured ? candidates[index].averageResponse : candidates[index].averageUse
         }
         // Whoever lost once would never be measured again, and be taken for slow for ever.
-        if random() < Self.exploration { return first }
+        if explores { return first }
         // One that nobody has used yet is taken for as fast as the faster one: only those in use tell them apart.
         let known = [average(first), average(second)].compactMap { $0 }.min()
         func load(_ index: Int) -> Double {

@@ -188,7 +188,8 @@ import Testing
         let candidates = [used(.milliseconds(1), 3, 0), used(.milliseconds(9), 0, 1), used(.milliseconds(2), 0, 2)]
         let counts = counts(.leastLoad, candidates)
         #expect(isOnlyMeasuredAgain(counts[1]))
-        #expect(chiSquare([counts[0], counts[2]], [1, 2]) < 10.8, "the least loaded one wins in two of three pairs")
+        let share = Double(counts[2]) / Double(counts[0])
+        #expect(abs(share - 2) < 0.3, "the least loaded one wins in two of three pairs")
     }
 
     @Test func equallyLoadedHostsGetAsMuch() {
@@ -204,7 +205,7 @@ import Testing
     @Test func aHostThatNobodyHasUsedYetIsNotOverrun() {
         let candidates = [used(.milliseconds(5), 2, 0), used(nil, 3, 1)]
         #expect(isOnlyMeasuredAgain(counts(.leastLoad, candidates)[1]))
-        #expect(chiSquare(counts(.leastLoad, [used(nil, 0, 0), used(nil, 0, 1)]), [1, 1]) < 10.8)
+        #expect(chiSquare(counts(.leastLoad, [used(nil, 0, 0), used(nil, 0, 1)]), [1, 1]) < 16.3)
     }
 
     @Test func aHeavierHostBearsMore() {
