@@ -26,7 +26,7 @@ import Testing
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         schedule.huntingSince = start
         var last = Duration.zero
-        for (second, expected) in [(0, 5), (1, 5), (3, 10), (30, 20), (120, 100), (3600, 1000)] {
+        for (second, expected) in [(0, 5), (3, 5), (9, 5), (30, 10), (120, 100), (3600, 1000)] {
             let now = start + .seconds(second)
             schedule.checked(.answered, at: now, random: 0.5)
             let gap = now.duration(to: schedule.due(hasSession: true, now: now))
@@ -85,9 +85,18 @@ import Testing
         }
     }
 
-    @Test func nobodyCanAskMoreOftenThanTheLeastGap() {
+    @Test func whoeverAsksIsAnsweredAtOnceButNotMoreOftenThanTheLeastGap() {
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         schedule.checked(.answered, at: start, random: 0.5)
+        #expect(schedule.dueOnRequest(hasSession: true, now: start) == start)
+        schedule.answersRequest(at: start)
+        schedule.checked(.answered, at: start + .milliseconds(1), random: 0.5)
         #expect(schedule.dueOnRequest(hasSession: true, now: start) == start + CheckSchedule.leastGap)
+    }
+
+    @Test func whereNoSessionIsOpenNobodyCanHurryTheNextOne() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        schedule.checked(.failedConnect, at: start, random: 0.5)
+        #expect(start.duration(to: schedule.dueOnRequest(hasSession: false, now: start)) >= .milliseconds(100))
     }
 }

@@ -6,9 +6,9 @@ import PosthousePostgres
 /// The question that tells who a server is, in as much detail as it lets us ask.
 ///
 /// The timeline of a server that writes is the first part of the name of its current log file; the control file knows
-/// it only after the first checkpoint. On a replica it is the highest of what the receiver follows, what recovery
-/// reached and the last checkpoint. What the receiver follows, and from whom, is hidden from roles without
-/// `pg_read_all_stats`.
+/// it only after the first checkpoint, and nobody can read that file while it is being written, as at the end of a promotion.
+/// On a replica it is the highest of what the receiver follows, what recovery reached and the last checkpoint. What the
+/// receiver follows, and from whom, is hidden from roles without `pg_read_all_stats`.
 /// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-CONTROL-SYSTEM>
 enum IdentityQuery: Int, CaseIterable, Sendable {
     /// All of it. An ordinary role may ask this on a server as it comes.
@@ -65,6 +65,16 @@ enum IdentityQuery: Int, CaseIterable, Sendable {
 }
 
 extension HostReport {
+    /// Adds what the same run of the server said before; nil if this is another run, or may be.
+    func completed(by known: HostReport) -> HostReport? {
+        guard let incarnation, incarnation == known.incarnation, address == known.address else { return nil }
+        var report = self
+        report.systemIdentifier = systemIdentifier ?? known.systemIdentifier
+        // A timeline of before the promotion is none of the server that writes.
+        if isInRecovery, let before = known.timeline { report.timeline = max(timeline ?? before, before) }
+        return report
+    }
+
     /// Reads the one row of an ``IdentityQuery``.
     init(_ rows: Rows) throws {
         typealias Columns = (

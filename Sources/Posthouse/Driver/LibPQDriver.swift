@@ -149,6 +149,21 @@ public struct LibPQDriver: ClusterDriver {
         }
     }
 
+    /// Asks for what changes, and for nothing that the server reads from a file: it answers at once also while it is being
+    /// promoted.
+    public func probe(
+        _ connection: DatabaseConnection,
+        knowing known: HostReport,
+        deadline: ContinuousClock.Instant
+    ) async throws -> HostReport {
+        let question = parts.questions.withLock { $0[connection.endpoint] } ?? .full
+        if question == .full {
+            let rows = try await connection.query(IdentityQuery.withoutControlFile.sql, deadline: deadline)
+            if let report = try HostReport(rows).completed(by: known) { return report }
+        }
+        return try await probe(connection, deadline: deadline)
+    }
+
     /// The `db` of `write { db in }`.
     public func session(on connection: DatabaseConnection, permit: LeasePermit) -> DatabaseSession {
         DatabaseSession(connection: connection, permit: SendPermit(permit))

@@ -9,9 +9,13 @@ extension ClusterCore {
     private static var leastNap: Duration { .milliseconds(5) }
 
     func beginGrace() {
-        let end = clock.now + min(configuration.electionGrace, configuration.refreshTimeout)
+        let began = clock.now
+        let grace = min(configuration.electionGrace, configuration.refreshTimeout)
         let task = Task(name: "posthouse election", executorPreference: clock.executor) { [link, clock] in
-            guard (try? await clock.sleep(until: end)) != nil else { return }
+            guard (try? await clock.sleep(until: began + grace)) != nil else { return }
+            // Nobody could answer while this process could not run.
+            let stall = min(clock.stall(since: began), grace)
+            guard (try? await clock.sleep(until: began + grace + stall)) != nil else { return }
             link.core?.post(.graceEnded)
         }
         keep(task)

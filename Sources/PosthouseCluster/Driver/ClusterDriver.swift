@@ -34,6 +34,20 @@ public protocol ClusterDriver: Sendable {
     /// Asks the server on this connection for its identity and role.
     func probe(_ connection: Connection, deadline: ContinuousClock.Instant) async throws -> HostReport
 
+    /// Asks again, on a connection whose server has told all a moment ago: what stays the same within one run of a server need
+    /// not be asked. Whatever the server does meanwhile, this answers at once: it is asked up to 200 times a second while the
+    /// primary is missing. Default: ``probe(_:deadline:)``.
+    ///
+    /// - Parameters:
+    ///   - connection: The one that told `known`.
+    ///   - known: What the server said when it was asked for all.
+    ///   - deadline: When the attempt has to be over.
+    func probe(
+        _ connection: Connection,
+        knowing known: HostReport,
+        deadline: ContinuousClock.Instant
+    ) async throws -> HostReport
+
     /// Makes the handle a user gets; every statement sent through it must pass `permit.check()` first.
     func session(on connection: Connection, permit: LeasePermit) -> Session
 
@@ -95,6 +109,15 @@ public protocol ClusterDriver: Sendable {
 }
 
 extension ClusterDriver {
+    /// Asks for all.
+    public func probe(
+        _ connection: Connection,
+        knowing known: HostReport,
+        deadline: ContinuousClock.Instant
+    ) async throws -> HostReport {
+        try await probe(connection, deadline: deadline)
+    }
+
     /// Does nothing.
     public func interrupt(_ connection: Connection, reason: InterruptReason) {}
 

@@ -27,6 +27,29 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         }
     }
 
+    /// The session of the checks, and what its server said when it was asked for all.
+    private struct Session {
+        /// How long that spares it the whole question. Less than the least refresh delay at rest.
+        static var memory: Duration { .milliseconds(500) }
+
+        let connection: Driver.Connection
+        private var known: HostReport?
+        private var knownAt: ContinuousClock.Instant?
+
+        init(_ connection: Driver.Connection) {
+            self.connection = connection
+        }
+
+        func known(at now: ContinuousClock.Instant) -> HostReport? {
+            guard let knownAt, knownAt.duration(to: now) < Self.memory else { return nil }
+            return known
+        }
+
+        mutating func remember(_ report: HostReport, at now: ContinuousClock.Instant) {
+            (known, knownAt) = (report, now)
+        }
+    }
+
     /// A check is inconclusive when we were away longer than this meanwhile.
     private static var toleratedStall: Duration { .milliseconds(100) }
 
@@ -89,7 +112,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
 
     /// Checks until the task is cancelled; each check ends before the next begins.
     func run(_ report: @Sendable (Check) -> Void) async {
-        var session: Driver.Connection?
+        var session: Session?
         while !Task.isCancelled {
             await pause(hasSession: session != nil)
             if Task.isCancelled { break }
@@ -101,7 +124,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             if Task.isCancelled { break }
             report(check)
         }
-        if let session { driver.close(session) }
+        if let session { driver.close(session.connection) }
     }
 
     private func pause(hasSession: Bool) async {
@@ -112,7 +135,10 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             due = schedule.withLock {
                 isRung ? $0.dueOnRequest(hasSession: hasSession, now: now) : $0.due(hasSession: hasSession, now: now)
             }
-            guard due > now, !Task.isCancelled else { return }
+            guard due > now, !Task.isCancelled else {
+                if isRung { schedule.withLock { $0.answersRequest(at: now) } }
+                return
+            }
             // A hunt that begins or ends rings too: the time is computed anew.
             if await bell.sleep(until: due, clock: clock) { isRung = true }
         }
@@ -122,14 +148,14 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         try await driver.connect(to: endpoint, for: .monitor, observer: observer, deadline: deadline)
     }
 
-    private func check(_ session: inout Driver.Connection?) async -> Check {
+    private func check(_ session: inout Session?) async -> Check {
         let began = clock.now
         let deadline = began + timeout
         // A host that is kept out asks for a new session at each check, and a hunt checks it every 5 ms.
         let isDoubted = wantsNewSession.load(ordering: .relaxed)
         if session == nil || (isDoubted && schedule.withLock { $0.mayRenew(at: began) }) {
             wantsNewSession.store(false, ordering: .relaxed)
-            if let old = session.take() { driver.close(old) }
+            if let old = session.take() { driver.close(old.connection) }
         }
         let fresh = session == nil
         // Only silence towards a session of its own is a proof.
@@ -140,19 +166,25 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         {
             wantsSecondSession.store(false, ordering: .relaxed)
             // Not before: a server that has no room for another one is to be watched on.
-            driver.close(old)
-            session = other
+            driver.close(old.connection)
+            session = Session(other)
         }
         do {
-            let connection: Driver.Connection
+            let current: Session
             if let session {
-                connection = session
+                current = session
             } else {
-                connection = try await open(by: deadline)
-                session = connection
+                current = Session(try await open(by: deadline))
+                session = current
             }
             let asked = clock.now
-            let report = try await driver.probe(connection, deadline: deadline)
+            let report: HostReport
+            if let known = current.known(at: asked) {
+                report = try await driver.probe(current.connection, knowing: known, deadline: deadline)
+            } else {
+                report = try await driver.probe(current.connection, deadline: deadline)
+                session?.remember(report, at: asked)
+            }
             return Check(
                 outcome: .success(report),
                 fresh: fresh,
@@ -162,7 +194,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         } catch {
             var failure = driver.classify(error)
             if let broken = session {
-                driver.close(broken)
+                driver.close(broken.connection)
                 session = nil
                 // An old session that ends proves nothing of the server; the next attempt, at once, will.
                 if !fresh && failure.kind != .timedOut && failure.kind != .local { failure.kind = .lost }

@@ -2,11 +2,11 @@
 
 extension TopologyMachine {
     /// Whether the time has come for a first primary, or there was one before.
-    mutating func mayElect(_ verdicts: [Verdict], into actions: inout [Action]) -> Bool {
+    mutating func mayElect(_ verdicts: [Verdict], now: ContinuousClock.Instant, into actions: inout [Action]) -> Bool {
         if election == .open || isOff(.firstElection) { return true }
         guard verdicts.contains(where: { $0.serves.contains(.primary) }) else { return true }
         if members.allSatisfy({ hosts[$0].isHeard }) {
-            election = .open
+            openElection(now: now)
             return true
         }
         if election == .untried {
@@ -14,6 +14,11 @@ extension TopologyMachine {
             actions.append(.beginGrace)
         }
         return false
+    }
+
+    mutating func openElection(now: ContinuousClock.Instant) {
+        election = .open
+        electionOpenedAt = electionOpenedAt ?? now
     }
 
     func postpone(_ verdicts: inout [Verdict]) {
@@ -28,6 +33,7 @@ extension TopologyMachine {
     /// used. It decides on what is known now: it waits for nobody's answer.
     mutating func elect(_ verdicts: inout [Verdict]) -> Int? {
         dispute.isAmbiguous = false
+        awaitsRival = false
         var candidates = verdicts.indices.filter { verdicts[$0].serves.contains(.primary) }
         if isOff(.drainedIncumbents) { candidates.removeAll { hosts[$0].isDrained } }
         let aliases = isOff(.aliases) ? [] : aliases(among: candidates)
@@ -47,7 +53,16 @@ extension TopologyMachine {
     }
 
     private mutating func choose(among candidates: [Int], _ verdicts: inout [Verdict]) -> Int? {
-        guard candidates.count > 1, !isOff(.equals) else { return candidates.first }
+        guard candidates.count > 1, !isOff(.equals) else {
+            guard let candidate = candidates.first, let unheard = unheardRival(of: candidate) else {
+                return candidates.first
+            }
+            awaitsRival = true
+            verdicts[candidate].serves = []
+            verdicts[candidate].reason =
+                "waiting for the first answer of \(hosts[unheard].label): replicas follow another host"
+            return nil
+        }
         let winner = winner(among: candidates)
         dispute.isAmbiguous = winner == nil
         let losers = candidates.filter { $0 != winner }
@@ -60,6 +75,27 @@ extension TopologyMachine {
             verdicts[loser] = Verdict(state: .quarantined, role: .primary, reason: reason)
         }
         return winner
+    }
+
+    /// Who has to be asked before the first primary is elected: as many replicas on the only candidate's timeline follow a host
+    /// that nobody has heard of as follow the candidate, and that may be the primary of which the candidate is a copy.
+    ///
+    /// Each host's first check ends by its deadline, with an answer or without. What keeps it from that is a fault of this
+    /// machine, and is waited for as long as an answer counts.
+    private func unheardRival(of candidate: Int) -> Int? {
+        guard incumbent == nil, !isOff(.strangersFollowed), !isWaitedOut else { return nil }
+        guard let unheard = members.first(where: { !hosts[$0].isHeard }) else { return nil }
+        var strangers = 0
+        var followers = 0
+        for host in hosts where host.isAnswering {
+            guard let upstream = vote(of: host, on: hosts[candidate].report?.timeline) else { continue }
+            if answers(to: upstream, candidate) {
+                followers += 1
+            } else if !members.contains(where: { hosts[$0].isHeard && answers(to: upstream, $0) }) {
+                strangers += 1
+            }
+        }
+        return strangers > 0 && strangers >= followers ? unheard : nil
     }
 
     /// Nobody takes writes while it is disputed whose they are.
@@ -91,9 +127,9 @@ extension TopologyMachine {
     private func choiceOfFollowers(among candidates: [Int]) -> Int? {
         var votes: [Int: Int] = [:]
         for host in hosts where host.isAnswering {
-            guard let report = host.report, report.isInRecovery, isOurs(report), let upstream = report.upstream,
+            guard let upstream = host.report?.upstream,
                 let choice = candidates.first(where: { answers(to: upstream, $0) }),
-                report.timeline == nil || report.timeline == hosts[choice].report?.timeline
+                vote(of: host, on: hosts[choice].report?.timeline) != nil
             else { continue }
             votes[choice, default: 0] += 1
         }
@@ -103,6 +139,14 @@ extension TopologyMachine {
             return count * 2 > members.count - candidates.count ? choice : nil
         }
         return choice
+    }
+
+    /// Whom the replica follows on this timeline.
+    private func vote(of host: HostRecord, on timeline: UInt32?) -> String? {
+        guard let report = host.report, report.isInRecovery, isOurs(report),
+            report.timeline == nil || report.timeline == timeline
+        else { return nil }
+        return report.upstream
     }
 
     /// Whether the host is known by this address: to us, or to itself.

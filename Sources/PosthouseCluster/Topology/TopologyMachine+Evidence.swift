@@ -110,10 +110,12 @@ extension TopologyMachine {
         case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
+            // Whoever was answered had a session with the run of the server that is known.
+            if heard, hosts[host].isAnswering, !isOff(.signsOfLife) { hosts[host].vouchedAt = now }
             let isProof = hosts[host].misses >= 2 && fresh && (!heard || isOff(.signsOfLife))
             guard isProof || isOff(.secondMiss) else {
                 // One silence is a suspicion; the proof is a second one, on a connection of its own, towards everybody: who
-                // answers users meanwhile is only slow. What it last said of itself grows old all the same.
+                // answers users meanwhile is only slow.
                 suspect(host, .silence, now: now, into: &actions)
                 return
             }

@@ -67,6 +67,9 @@ extension TopologyMachine {
         /// Timelines that were decided against stay so.
         static let rejections = Guards(rawValue: 1 << 28)
 
-        static let all = Guards(rawValue: 1 << 29 - 1)
+        /// The first primary is not elected while replicas say that another one has not been heard of.
+        static let strangersFollowed = Guards(rawValue: 1 << 29)
+
+        static let all = Guards(rawValue: 1 << 30 - 1)
     }
 }

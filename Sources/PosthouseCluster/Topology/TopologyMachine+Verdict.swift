@@ -18,7 +18,7 @@ extension TopologyMachine {
         settleDispute()
         var verdicts = hosts.indices.map(judge)
         var elected: Int?
-        if mayElect(verdicts, into: &actions) {
+        if mayElect(verdicts, now: now, into: &actions) {
             elected = elect(&verdicts)
             if let elected { incumbent = elected }
         } else {

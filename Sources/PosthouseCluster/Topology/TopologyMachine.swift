@@ -16,9 +16,10 @@ import PosthousePool
 /// 4. A host of another system serves nothing.
 /// 5. Suspicion alone changes no state and no service.
 /// 6. Whoever claimed to be the primary and is replaced, or is on a lower timeline, is fenced, whatever else is known of it.
-/// 7. The first primary is elected when every host was heard of, or the grace for that is over.
+/// 7. The first primary is elected when every host was heard of, or the grace for that is over and no replica says that a
+///    host is missing.
 /// 8. No host serves on an answer that is older than ``Settings/evidenceLife``, times not counted in which this process
-///    could not run.
+///    could not run; an answer to users is one too, since they have their sessions with the run that the checks know.
 /// 9. If any host could serve reads, one does: hold-down does not leave them without a host.
 /// 10. While it is disputed who the primary is, nobody is.
 struct TopologyMachine: Sendable {
@@ -100,6 +101,12 @@ struct TopologyMachine: Sendable {
     var incumbent: Int?
     var isHunting = true
     var election = Election.untried
+    /// From when on there may be a primary.
+    var electionOpenedAt: ContinuousClock.Instant?
+    /// That was so long ago that nobody who is unheard is waited for.
+    var isWaitedOut = false
+    /// The only candidate waits for a host that is unheard.
+    var awaitsRival = false
     /// The cluster's identity: plurality of the hosts until more than half of them agree, then fixed.
     var systemIdentifier: UInt64?
     var identityIsFixed = false
@@ -127,7 +134,7 @@ struct TopologyMachine: Sendable {
 
     /// When ``Event/timePassed(stall:)`` is due, if nothing else happens.
     var wakeAt: ContinuousClock.Instant? {
-        var times = [dispute.askAgainAt]
+        var times = [dispute.askAgainAt, awaitsRival ? electionOpenedAt.map { $0 + settings.evidenceLife } : nil]
         for host in hosts where !host.isRemoved {
             if host.isAnswering { times.append(host.vouchedAt.map { $0 + settings.evidenceLife }) }
             if host.isHeldDown { times.append(host.holdDown.end) }
@@ -146,12 +153,13 @@ struct TopologyMachine: Sendable {
         case .shared(let host):
             hosts[host].isShared = true
         case .graceEnded:
-            election = .open
+            openElection(now: now)
         case .failed(let host, let failure, let fresh, let heard):
             take(failure, of: host, fresh: fresh, heard: heard, now: now, into: &actions)
         case .suspected(let host, let evidence):
             suspect(host, evidence, now: now, into: &actions)
         case .timePassed(let stall):
+            isWaitedOut = electionOpenedAt.map { $0 + settings.evidenceLife <= now } ?? false
             age(stall: stall, now: now, into: &actions)
         case .added(let host, let label):
             add(host, label: label, now: now, into: &actions)

@@ -153,6 +153,59 @@ import Testing
         #expect(machine.primary == 0)
     }
 
+    /// db2 is a copy of db1, on its timeline, and db3 follows db1; the grace is over, and db1 has not answered.
+    private func copyFirst(_ upstream: String? = "db1:5432") -> MachineScript {
+        var script = MachineScript()
+        script.answer(1, script.primary(run: 101))
+        script.answer(2, script.replica(of: upstream))
+        script.handle(.graceEnded)
+        return script
+    }
+
+    @Test func aCopyIsNotTheFirstPrimaryWhileAReplicaNamesAnotherOneThatNobodyHasHeard() {
+        var script = copyFirst()
+        #expect(script.services == [[], [], .replica])
+        let reason = "waiting for the first answer of db1:5432: replicas follow another host"
+        #expect(script.machine.hosts[1].reason == reason)
+        script.answer(0, script.primary())
+        #expect(script.services == [.primary, [], .replica])
+        #expect(script.machine.hosts[1].state == .quarantined)
+    }
+
+    @Test func aNameThatNobodyKnowsMayBeThatOfWhoeverWasNotHeard() {
+        var script = copyFirst("10.0.0.1:5432")
+        #expect(script.machine.primary == nil)
+        script.fail(0, .refused)
+        #expect(script.machine.primary == 1, "there is nobody left to ask")
+    }
+
+    @Test func theFirstCheckOfTheNamedHostIsWaitedForAndNoMore() {
+        var script = copyFirst()
+        script.fail(0, .timedOut)
+        #expect(script.machine.primary == 1)
+        script = copyFirst()
+        // Faults of this machine are no answer; they do not hold the election up for ever either.
+        for _ in 0..<5 {
+            #expect(script.machine.primary == nil)
+            script.fail(0, .local)
+            script.pass(.seconds(1))
+            script.answer(1, 2)
+        }
+        #expect(script.machine.primary == 1)
+    }
+
+    @Test(arguments: ["db2:5432", nil]) func whomNoReplicaContradictsIsElectedAtOnce(upstream: String?) {
+        #expect(copyFirst(upstream).machine.primary == 1)
+    }
+
+    @Test func aReplicaOfAnOlderTimelineIsNoContradiction() {
+        var script = MachineScript()
+        script.answer(1, script.primary(timeline: 2, run: 101))
+        script.answer(2, script.replica(of: "db1:5432"))
+        script.handle(.graceEnded)
+        #expect(script.machine.primary == 1, "db1 was its predecessor")
+    }
+
     @Test func laterElectionsWaitForNobody() {
         var machine = healthy()
         fail(&machine, 0, .refused)

@@ -10,7 +10,7 @@ extension TopologyWalk {
     mutating func checkInvariants() {
         let writers = hosts.indices.filter { hosts[$0].served.contains(.primary) }
         expect(writers.count <= 1, "two hosts in the write set")
-        expect(machine.primary == nil || mayHavePrimary, "a primary before all were heard of")
+        expect(machine.primary == nil || mayHavePrimarySince != nil, "a primary before all were heard of")
         expect(machine.isHunting || machine.primary != nil, "nobody looks for a primary")
         expect(!machine.dispute.isOpen || writers.isEmpty, "somebody takes writes though it is disputed whose they are")
         for host in hosts.indices {
@@ -39,6 +39,23 @@ extension TopologyWalk {
         expect(machine.primary == host, "the primary is not the host that serves it")
         expect(record.report?.isInRecovery == false, "a server in recovery takes writes")
         expect(record.report?.timeline == machine.highestTimeline, "a stale primary")
+    }
+
+    /// A replica that answers tells of a primary that nobody has asked, and no replica tells of the one that is used.
+    mutating func checkFirstElection() {
+        guard let primary = machine.primary, !hadPrimary else { return }
+        hadPrimary = true
+        guard let since = mayHavePrimarySince, now < since + life else { return }
+        let told = active.compactMap { host -> String? in
+            let record = machine.hosts[host]
+            guard record.isAnswering, let report = record.report, report.isInRecovery,
+                report.systemIdentifier == machine.systemIdentifier,
+                report.timeline == machine.hosts[primary].report?.timeline
+            else { return nil }
+            return report.upstream
+        }
+        let isUnheardNamed = active.contains { !hosts[$0].isHeard && told.contains(label($0)) }
+        expect(!isUnheardNamed || told.contains(label(primary)), "the first primary is a copy of one that nobody asked")
     }
 
     private mutating func checkLeases(on host: Int) {

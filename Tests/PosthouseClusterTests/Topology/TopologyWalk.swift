@@ -55,7 +55,8 @@ struct TopologyWalk {
     var hosts: [Host]
     var machine: TopologyMachine
     var now = ContinuousClock.now
-    var mayHavePrimary = false
+    var mayHavePrimarySince: ContinuousClock.Instant?
+    var hadPrimary = false
     var fixedIdentity: UInt64?
     var highest: [UInt64: UInt32] = [:]
     var rejected: (system: UInt64, timelines: ClosedRange<UInt32>)?
@@ -75,6 +76,9 @@ struct TopologyWalk {
         if count > 2 {
             if random.oneIn(2) { servers[count - 1].system = 666 }
             if random.oneIn(3) { hosts[1].server = 0 }
+            // A copy of the primary, on its timeline.
+            if random.oneIn(4) { servers[1].isInRecovery = false }
+            for server in servers.indices where servers[server].isInRecovery { servers[server].upstream = "db0:5432" }
         }
         let settings = TopologyMachine.Settings(fencing: fencing, guards: guards)
         life = settings.evidenceLife
@@ -107,6 +111,7 @@ struct TopologyWalk {
         now += .milliseconds(Int.random(in: 0...500, using: &random))
         if random.oneIn(60) { now += .seconds(6) }
         wake()
+        if step < 10, random.oneIn(8) { endGrace() }
         guard let host = active.randomElement(using: &random) else { return }
         switch Int.random(in: 0..<22, using: &random) {
         case 0: promote(hosts[host].server)
@@ -119,10 +124,8 @@ struct TopologyWalk {
         case 7: testify()
         case 8: answerLate(host)
         case 9: flap(host)
-        case 10 where !mayHavePrimary && active.count > 1: remove(host)
-        case 13 where random.oneIn(20):
-            mayHavePrimary = true
-            handle(.graceEnded)
+        case 10 where mayHavePrimarySince == nil && active.count > 1: remove(host)
+        case 13 where random.oneIn(20): endGrace()
         case 11 where random.oneIn(10):
             // The address leads elsewhere for a moment.
             if machine.hosts[host].outage != nil {
@@ -132,6 +135,11 @@ struct TopologyWalk {
             handle(.glimpsed(host: host, servers[Int.random(in: servers.indices, using: &random)].report))
         default: ask(host)
         }
+    }
+
+    private mutating func endGrace() {
+        mayHavePrimarySince = mayHavePrimarySince ?? now
+        handle(.graceEnded)
     }
 
     /// Promotion: whatever it was, it writes a new timeline now; or the same, if somebody made it a primary by hand.
@@ -182,6 +190,7 @@ struct TopologyWalk {
         let event = TopologyMachine.Event.failed(host: host, failure, fresh: fresh, heard: heard)
         let isMiss = kind == .timedOut || kind == .unreachable || kind == .lost && fresh
         if isMiss { hosts[host].misses += 1 }
+        if heard, isMiss, fresh || kind != .lost, machine.hosts[host].isAnswering { hosts[host].vouchedAt = now }
         let isProof = isMiss ? hosts[host].misses >= 2 && fresh && !heard : kind != .lost
         hosts[host].failedAt = now
         hosts[host].isHeard = true
@@ -354,8 +363,9 @@ struct TopologyWalk {
             let writers = hosts.count { $0.served.contains(.primary) }
             expect(writers <= 1, "two writers between two actions")
         }
-        if active.allSatisfy({ hosts[$0].isHeard }) { mayHavePrimary = true }
+        if active.allSatisfy({ hosts[$0].isHeard }) { mayHavePrimarySince = mayHavePrimarySince ?? now }
         checkInvariants()
+        checkFirstElection()
         checkSuccession(after: writer, by: event)
         return actions
     }

@@ -39,8 +39,9 @@ final class Diary: Sendable {
 
     /// Tells at once of the first write by a server, and of the first one after a silence.
     func acknowledge(_ id: Int, by port: Int, began: UInt64) {
-        let now = monotonicNanoseconds()
         state.withLock { state in
+            // Under the lock, so that it only grows.
+            let now = monotonicNanoseconds()
             let isFirst =
                 now - state.lastWrite > Self.silence || !state.report.acknowledged.contains { $0.port == port }
             state.lastWrite = now

@@ -5,23 +5,27 @@ import BenchmarkKit
 import Foundation
 import PosthouseTestKit
 
-/// Primaries are lost one after the other; all contenders live through each loss together.
+/// Primaries are lost one after the other, each under one contender's application: two cores are few enough for three servers,
+/// the tight loop and one application.
 struct CompareCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "compare",
-        abstract: "Loses primaries under all contenders at once and prints a table."
+        abstract: "Loses primaries under the contenders by turns and prints a table."
     )
 
-    @Option(help: "Crashes, with promotions after 0 s to --longest-wait.")
+    @Option(help: "Crashes under ours, with promotions after 0 s to --longest-wait.")
     var crashes = 30
+
+    @Option(help: "Crashes under each of the others, over the same range.")
+    var peerCrashes = 15
 
     @Option(help: "The longest time from a crash to the promotion, in seconds.")
     var longestWait = 30.0
 
-    @Option(help: "Primaries that are frozen under traffic.")
+    @Option(help: "Primaries that are frozen under traffic, for each.")
     var freezes = 5
 
-    @Option(help: "Primaries whose packets are dropped under traffic; needs root and iptables.")
+    @Option(help: "Primaries whose packets are dropped under traffic, for each (root, iptables).")
     var drops = 5
 
     @Option(help: "A Python that has hasql.")
@@ -37,7 +41,8 @@ struct CompareCommand: AsyncParsableCommand {
     var swiftVersion = "unknown"
 
     func validate() throws {
-        guard [crashes, freezes, drops].allSatisfy({ (0...1000).contains($0) }), (0...120).contains(longestWait) else {
+        let counts = [crashes, peerCrashes, freezes, drops]
+        guard counts.allSatisfy({ (0...1000).contains($0) }), (0...120).contains(longestWait) else {
             throw ValidationError("counts must be from 0 to 1000, the wait at most 120 s")
         }
     }
@@ -68,41 +73,50 @@ struct CompareCommand: AsyncParsableCommand {
                 ),
                 longestWait: longestWait
             )
-            for (number, (strike, wait)) in plan(filter != nil).enumerated() {
-                let trial = Trial(servers: servers, filter: filter, strike: strike, wait: .seconds(wait))
-                if number > 0 { try await trial.restore() }
-                var commands: [Contender: [String]] = [:]
-                for contender in Contender.allCases {
-                    commands[contender] = contender.command(
-                        dsn: servers.dsn(),
-                        trial: number,
-                        python: python,
-                        peers: peers
-                    )
-                }
-                let outcomes = try await trial.run(commands)
-                results.add(outcomes, strike: strike, wait: wait)
-                tell("\(strike.rawValue) \(number + 1), promotion after \(wait.text(1)) s", outcomes)
+            for (number, loss) in plan(filter != nil).enumerated() {
+                let contender = loss.contender
+                let command = contender.command(dsn: servers.dsn(), trial: number, python: python, peers: peers)
+                guard let command else { continue }
+                let trial = Trial(servers: servers, filter: filter, strike: loss.strike, wait: .seconds(loss.wait))
+                // A trial that is made anew is like the first one.
+                try await trial.restore()
+                let outcome = try await trial.run(contender, command)
+                results.add(outcome, of: contender, strike: loss.strike, wait: loss.wait)
+                tell(loss, outcome)
             }
             return results
         }
     }
 
-    /// Promotions after all times from none to the longest, in no order.
-    private func plan(_ canDrop: Bool) -> [(Strike, wait: Double)] {
-        let waits = (0..<crashes).map { longestWait * Double($0) / Double(max(1, crashes - 1)) }.shuffled()
-        return waits.map { (.crash, $0) }
-            + Array(repeating: (.freeze, 0), count: freezes)
-            + Array(repeating: (.drop, 0), count: canDrop ? drops : 0)
+    /// One loss that is to come.
+    private struct Loss {
+        var strike: Strike
+        var contender: Contender
+        /// From the loss to the promotion, in seconds.
+        var wait = 0.0
     }
 
-    private func tell(_ what: String, _ outcomes: [Contender: Trial.Outcome]) {
-        let parts = Contender.allCases.compactMap { contender in
-            outcomes[contender].map { outcome in
-                "\(contender.rawValue) \(outcome.gap.map { "\($0.text(1)) ms" } ?? "never"), "
-                    + "\(outcome.sentToStale) stale, \(outcome.missing) missing, \(outcome.duplicates) twice"
+    /// Promotions after all times from none to the longest; contenders and times in no order.
+    private func plan(_ canDrop: Bool) -> [Loss] {
+        func losses(_ strike: Strike, _ count: (Contender) -> Int) -> [Loss] {
+            let losses = Contender.allCases.flatMap { contender in
+                (0..<count(contender)).map { number in
+                    let share = Double(number) / Double(max(1, count(contender) - 1))
+                    return Loss(strike: strike, contender: contender, wait: strike == .crash ? longestWait * share : 0)
+                }
             }
+            return losses.shuffled()
         }
-        FileHandle.standardError.write(Data("\(what): \(parts.joined(separator: "; "))\n".utf8))
+        return losses(.crash) { $0 == .posthouse ? crashes : min(crashes, peerCrashes) }
+            + losses(.freeze) { _ in freezes }
+            + losses(.drop) { _ in canDrop ? drops : 0 }
+    }
+
+    private func tell(_ loss: Loss, _ outcome: Trial.Outcome) {
+        let gap = outcome.gap.map { "\($0.text(1)) ms" } ?? "never"
+        let line =
+            "\(loss.strike.rawValue), promotion after \(loss.wait.text(1)) s, \(loss.contender.rawValue): \(gap), "
+            + "\(outcome.sentToStale) stale, \(outcome.missing) missing, \(outcome.duplicates) twice"
+        FileHandle.standardError.write(Data("\(line)\n".utf8))
     }
 }

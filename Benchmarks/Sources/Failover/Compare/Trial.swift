@@ -4,9 +4,9 @@ import BenchmarkKit
 import Foundation
 import PosthouseTestKit
 
-/// One loss of a primary that all contenders' applications live through together, and the lost one's return as it was.
+/// One loss of a primary that a contender's application lives through, and the lost one's return as it was.
 struct Trial {
-    /// What one application felt.
+    /// What the application felt.
     struct Outcome: Codable {
         /// Until its first write on the new primary: from the moment a tight loop on a warm connection could write, or,
         /// after a silent loss, from the loss. In milliseconds; `nil`: not within the limit.
@@ -40,22 +40,17 @@ struct Trial {
     /// How long all go on when the old primary is back.
     var afterwards: Duration = .seconds(2)
 
-    func run(_ commands: [Contender: [String]]) async throws -> [Contender: Outcome] {
+    func run(_ contender: Contender, _ command: [String]) async throws -> Outcome {
         let (old, heir) = (servers.primary, servers.replicas[0])
         try await replicateSynchronously(from: old, to: heir)
-        var programs: [Contender: ApplicationProgram] = [:]
+        let program = try ApplicationProgram(contender.name, command)
         do {
-            for (contender, command) in commands {
-                programs[contender] = try ApplicationProgram(contender.name, command)
+            guard try await program.firstWrite(by: old.port, within: .seconds(60)) != nil else {
+                throw ChildProgram.Failure(description: "\(contender.name) does not begin")
             }
-            for (contender, program) in programs {
-                guard try await program.firstWrite(by: old.port, within: .seconds(60)) != nil else {
-                    throw ChildProgram.Failure(description: "\(contender.name) does not begin")
-                }
-            }
-            return try await lose(old, heir, programs)
+            return try await lose(old, heir, contender, program)
         } catch {
-            for program in programs.values { program.kill() }
+            program.kill()
             throw error
         }
     }
@@ -63,9 +58,10 @@ struct Trial {
     private func lose(
         _ old: LocalNode,
         _ heir: LocalNode,
-        _ programs: [Contender: ApplicationProgram]
-    ) async throws -> [Contender: Outcome] {
-        // Pools warm up, and nobody's checks are in step with the loss.
+        _ contender: Contender,
+        _ program: ApplicationProgram
+    ) async throws -> Outcome {
+        // Its pools warm up, and its checks are not in step with the loss.
         try await Task.sleep(for: .milliseconds(Int.random(in: 1500...2500)))
         let yardstick = try await WarmLoop(heir)
         let lost = monotonicNanoseconds()
@@ -74,26 +70,20 @@ struct Trial {
         async let writable = yardstick.firstWrite()
         try await heir.promote(waiting: false)
         let possible = try await writable
-        var firsts: [Contender: UInt64] = [:]
-        for (contender, program) in programs {
-            let left = limit - .nanoseconds(Int64(monotonicNanoseconds() - possible))
-            firsts[contender] = try await program.firstWrite(by: heir.port, within: max(left, .milliseconds(10)))
-        }
+        let left = limit - .nanoseconds(Int64(monotonicNanoseconds() - possible))
+        let first = try await program.firstWrite(by: heir.port, within: max(left, .milliseconds(10)))
         try await strike.undo(old, filter)
         try await Task.sleep(for: afterwards)
-        var outcomes: [Contender: Outcome] = [:]
-        for (contender, program) in programs {
-            let since = strike.isSilent ? lost : possible
-            outcomes[contender] = try await reckon(
-                contender,
-                try await program.end(),
-                old,
-                heir,
-                gap: firsts[contender].map { (Double($0) - Double(since)) / 1e6 }
-            )
-        }
+        let since = strike.isSilent ? lost : possible
+        let outcome = try await reckon(
+            contender,
+            try await program.end(),
+            old,
+            heir,
+            gap: first.map { (Double($0) - Double(since)) / 1e6 }
+        )
         try await servers.repoint(to: heir)
-        return outcomes
+        return outcome
     }
 
     private func reckon(

@@ -5,15 +5,16 @@ import Foundation
 
 /// A comparison's outcome, as it is kept in `results/`.
 struct FailoverResults: Codable {
-    /// One loss, and what each contender's application felt.
+    /// One loss, and what the application felt.
     struct Loss: Codable {
         var strike: Strike
         /// From the loss to the promotion, in seconds.
         var promotionAfter: Double
-        var outcomes: [String: Trial.Outcome]
+        var contender: Contender
+        var outcome: Trial.Outcome
 
         enum CodingKeys: String, CodingKey {
-            case strike, outcomes
+            case strike, contender, outcome
             case promotionAfter = "promotion_after_s"
         }
     }
@@ -39,13 +40,14 @@ struct FailoverResults: Codable {
         self.longestWait = longestWait
     }
 
-    mutating func add(_ outcomes: [Contender: Trial.Outcome], strike: Strike, wait: Double) {
-        let named = Dictionary(uniqueKeysWithValues: outcomes.map { ($0.key.rawValue, $0.value) })
-        losses.append(Loss(strike: strike, promotionAfter: wait.rounded(to: 2), outcomes: named))
+    mutating func add(_ outcome: Trial.Outcome, of contender: Contender, strike: Strike, wait: Double) {
+        losses.append(
+            Loss(strike: strike, promotionAfter: wait.rounded(to: 2), contender: contender, outcome: outcome)
+        )
     }
 
     func outcomes(of contender: Contender, _ strike: Strike) -> [Trial.Outcome] {
-        losses.filter { $0.strike == strike }.compactMap { $0.outcomes[contender.rawValue] }
+        losses.filter { $0.strike == strike && $0.contender == contender }.map(\.outcome)
     }
 
     func write(to folder: URL) throws {
@@ -61,7 +63,7 @@ struct FailoverResults: Codable {
         Strike.allCases.compactMap(report).joined(separator: "\n\n")
             + "\n\nsent to stale: rows on the old primary that were asked for after the first write on the new one was; lost\n"
             + "missing: other acknowledged writes that the new primary does not have; the heir is a synchronous standby\n"
-            + "all contenders live through each loss together; \(machine.summary)"
+            + "each loss is lived through by one application, the contenders take turns; \(machine.summary)"
     }
 
     private func report(_ strike: Strike) -> String? {

@@ -46,7 +46,7 @@ struct StripPlot {
             parts += axis(from: top, to: y + 4)
             y += 52
         }
-        let footer = "all contenders live through each loss together; \(results.machine.summary)"
+        let footer = "each loss is lived through by one application; \(results.machine.summary)"
         parts.append(SVG.text(footer, x: 20, y: y - 8, style: "font-size=\"11\" fill=\"#555555\""))
         let head = [
             SVG.open(width: Self.width, height: y + 8),
