@@ -37,7 +37,7 @@ simulate:
 soak:
 	@POSTHOUSE_TEST_FAILOVERS=$${POSTHOUSE_TEST_FAILOVERS:-1000000} $(MAKE) simulate
 
-## SELECT 1, the pool alone, lost primaries and what watching costs, each beside its peers; half an hour.
+## SELECT 1, the pool alone, lost primaries and what watching costs, each beside its peers; more than an hour.
 bench: setup
 	@Benchmarks/run.sh
 

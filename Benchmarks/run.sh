@@ -3,9 +3,9 @@
 # Builds the benchmarks, installs the peers (the Python ones into a virtual environment beside this file, HikariCP from
 # Debian's packages), and compares them all.
 #
-# usage: run.sh [select1|pool|failover|cost [OPTION...]]
+# usage: run.sh [select1|pool|failover|patroni|cost [OPTION...]]
 #
-# All of them without options if nothing is said, which takes half an hour; --help lists a benchmark's options.
+# All of them without options if nothing is said, which takes about an hour; --help lists a benchmark's options.
 # BENCH_ROUNDS and BENCH_SECONDS from the environment are for select1.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -75,7 +75,7 @@ run_pool() {
     "$program" compare "${peers[@]}" --peers peers --output results --swift-version "$(swift_version)" "$@"
 }
 
-# Needs a PostgreSQL; what loses packets also root and iptables.
+# Needs a PostgreSQL; what loses packets also root and iptables, Patroni's part Patroni, etcd and HAProxy.
 run_failover() {
     build Failover
     local peer=()
@@ -89,14 +89,16 @@ all)
     run_select1
     run_pool
     run_failover compare
+    run_failover patroni
     run_failover cost
     ;;
 select1) run_select1 "${@:2}" ;;
 pool) run_pool "${@:2}" ;;
 failover) run_failover compare "${@:2}" ;;
+patroni) run_failover patroni "${@:2}" ;;
 cost) run_failover cost "${@:2}" ;;
 *)
-    echo "usage: run.sh [select1|pool|failover|cost [OPTION...]]" >&2
+    echo "usage: run.sh [select1|pool|failover|patroni|cost [OPTION...]]" >&2
     exit 64
     ;;
 esac

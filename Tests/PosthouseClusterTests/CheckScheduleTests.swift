@@ -36,6 +36,23 @@ import Testing
         }
     }
 
+    @Test func aHuntAsksBusyServersLessOften() {
+        var schedule = CheckSchedule(refreshDelay: .seconds(1))
+        schedule.huntingSince = start
+        for (took, expected) in [(0.1, 5.0), (0.6, 5), (1, 8), (5, 40), (500, 100)] {
+            schedule.checked(.answered, at: start, took: .microseconds(Int(took * 1000)), random: 0.5)
+            let gap = start.duration(to: schedule.due(hasSession: true, now: start))
+            #expect(gap == .microseconds(Int(expected * 1000)))
+        }
+    }
+
+    @Test func aHuntIsNeverCalmerThanCalm() {
+        var schedule = CheckSchedule(refreshDelay: .milliseconds(20))
+        schedule.huntingSince = start
+        schedule.checked(.answered, at: start, took: .seconds(1), random: 0.5)
+        #expect(start.duration(to: schedule.due(hasSession: true, now: start)) == .milliseconds(20))
+    }
+
     /// A hunt checks a host that is kept out every 5 ms, and each check would open a session.
     @Test func aSessionThatWorksIsReplacedNowAndThenOnly() {
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
@@ -89,9 +106,13 @@ import Testing
         var schedule = CheckSchedule(refreshDelay: .seconds(1))
         schedule.checked(.answered, at: start, random: 0.5)
         #expect(schedule.dueOnRequest(hasSession: true, now: start) == start)
-        schedule.answersRequest(at: start)
-        schedule.checked(.answered, at: start + .milliseconds(1), random: 0.5)
-        #expect(schedule.dueOnRequest(hasSession: true, now: start) == start + CheckSchedule.leastGap)
+        schedule.beginsOnRequest()
+        let end = start + .milliseconds(40)
+        schedule.checked(.answered, at: end, random: 0.5)
+        // From its end on: a slow server is not asked without a pause.
+        #expect(schedule.dueOnRequest(hasSession: true, now: end) == end + CheckSchedule.leastGap)
+        schedule.checked(.answered, at: end + .milliseconds(4), random: 0.5)
+        #expect(schedule.dueOnRequest(hasSession: true, now: end) == end + CheckSchedule.leastGap)
     }
 
     @Test func whereNoSessionIsOpenNobodyCanHurryTheNextOne() {

@@ -24,6 +24,8 @@ import Testing
     private final class Log: Sendable {
         let outcome = Guarded(Outcome())
         let leases = Guarded(0)
+        let states = Guarded<[HostState]>([])
+        let areMeasured = Guarded<[Bool]>([])
     }
 
     /// The primary meets the faults, in milliseconds after it was there; users write to it and wait as long as it takes.
@@ -99,6 +101,40 @@ import Testing
     @Test func aSlowHostIsUsedAsLongAsItsUsersAreAnswered() {
         let outcome = outcome(of: [(0, Self.slow)], users: 8, for: .seconds(20))
         #expect(outcome == Outcome(states: [.up]))
+    }
+
+    /// Nobody knows how far it is behind, whatever it said before it became slow.
+    @Test func aSlowReplicaThatIsUsedIsFreshForNobodyWhoAsks() {
+        let log = Log()
+        let report = Simulation.run(Scenario(seed: 1), configuration: ClusterConfiguration()) { stage in
+            try await stage.cluster.ready(primaries: 1, replicas: 2)
+            let began = stage.time.now
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for user in 0..<8 {
+                    group.addTask {
+                        try await stage.cluster.withHost(.standby) { db in
+                            try await stage.time.sleep(until: began + .milliseconds(200 + 97 * user))
+                            while stage.time.now < began + .seconds(12) { try await db.read() }
+                        }
+                    }
+                }
+                group.addTask {
+                    try await stage.time.sleep(until: began + .milliseconds(200))
+                    for host in 1...2 { stage.world.apply(.slow(host: .host(host), milliseconds: 1_300)) }
+                    for second in [1, 10] {
+                        try await stage.time.sleep(until: began + .seconds(second))
+                        let hosts = stage.cluster.snapshot().hosts.dropFirst()
+                        log.states.withLock { $0 += hosts.map(\.state) }
+                        log.areMeasured.withLock { $0 += hosts.map { $0.lag != nil } }
+                    }
+                    stage.world.apply(.heal)
+                }
+                try await group.waitForAll()
+            }
+        }
+        #expect(log.states.withLock { $0 } == [.up, .up, .up, .up])
+        #expect(log.areMeasured.withLock { $0 } == [true, true, false, false])
+        #expect(report.violations == [])
     }
 
     @Test(arguments: [0, 1, 8])

@@ -8,6 +8,6 @@ struct Failover: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "Failover",
         abstract: "What applications feel when a primary is lost, through Posthouse and through hasql, in one run.",
-        subcommands: [CompareCommand.self, CostCommand.self, ApplyCommand.self]
+        subcommands: [CompareCommand.self, PatroniCommand.self, CostCommand.self, ApplyCommand.self]
     )
 }

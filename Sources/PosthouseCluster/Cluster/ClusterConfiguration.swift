@@ -54,7 +54,8 @@ public struct ClusterConfiguration: Sendable {
     public var stopwatchWindowSize: Int
     /// Seeds the choice among equally good hosts and the back-off's jitter, for tests and simulations. Default: random.
     public var seed: UInt64?
-    /// How long the first election waits for hosts that do not answer, ``refreshTimeout`` at most. Default: 500 ms.
+    /// How long the first election waits for hosts that do not answer, ``refreshTimeout`` at most; longer by as much as this
+    /// process could not run, and up to 3 s more where replicas follow a host that was not heard. Default: 500 ms.
     package var electionGrace: Duration = .milliseconds(500)
     /// The raw value of the topology's guards that a simulation leaves out, to see that they would be missed.
     package var guardsLeftOut: UInt32 = 0
@@ -107,8 +108,8 @@ public struct ClusterConfiguration: Sendable {
     /// How long an answer speaks for its host: twice ``refreshDelay`` and three times ``refreshTimeout``, at least 2 s; with
     /// the defaults 5 s.
     ///
-    /// By then a monitor has a newer one, or a proof that there is none. A host whose last answer is older serves nothing.
-    /// Times in which this process could not run do not count.
+    /// By then a monitor has a newer one, or a proof that there is none. A host whose last answer is older serves nothing,
+    /// unless it goes on answering users: then twelve times as long. Times in which this process could not run do not count.
     public var evidenceLife: Duration { max(refreshDelay * 2 + refreshTimeout * 3, .seconds(2)) }
 
     /// What is wrong with this configuration, or `nil`.

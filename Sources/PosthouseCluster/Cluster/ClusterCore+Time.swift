@@ -15,7 +15,7 @@ extension ClusterCore {
             guard (try? await clock.sleep(until: began + grace)) != nil else { return }
             // Nobody could answer while this process could not run.
             let stall = min(clock.stall(since: began), grace)
-            guard (try? await clock.sleep(until: began + grace + stall)) != nil else { return }
+            guard (try? await clock.sleep(until: clock.now + stall)) != nil else { return }
             link.core?.post(.graceEnded)
         }
         keep(task)

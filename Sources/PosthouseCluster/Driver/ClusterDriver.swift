@@ -35,8 +35,9 @@ public protocol ClusterDriver: Sendable {
     func probe(_ connection: Connection, deadline: ContinuousClock.Instant) async throws -> HostReport
 
     /// Asks again, on a connection whose server has told all a moment ago: what stays the same within one run of a server need
-    /// not be asked. Whatever the server does meanwhile, this answers at once: it is asked up to 200 times a second while the
-    /// primary is missing. Default: ``probe(_:deadline:)``.
+    /// not be asked. It is to be cheap, and to answer while the server is busy with its promotion: it is asked some 200 times a
+    /// second while the primary is missing. The driver makes sure that it is the same run of the same server that answers, and
+    /// asks for all if not. Default: ``probe(_:deadline:)``.
     ///
     /// - Parameters:
     ///   - connection: The one that told `known`.

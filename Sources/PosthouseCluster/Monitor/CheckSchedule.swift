@@ -3,13 +3,17 @@
 /// When a host is checked next: calm, hunting, or reconnecting. A pure value.
 ///
 /// Calm, an open session is asked every `refreshDelay`. From the moment the primary is lost or doubted, every open
-/// session is asked every 5 ms for ten seconds, every 10 ms for a minute, then less and less often: the answer costs the
-/// server less than 0.1 ms. A check that somebody asks for, because a connection noticed something, is made at once.
+/// session is asked every 5 ms for ten seconds, every 10 ms until the first minute is over, then less and less often, and never
+/// more than an eighth of the time: the answer costs a server less than 0.1 ms, but one that is busy, or has a thousand such
+/// clients, is asked less often. A check that somebody asks for, because a connection noticed something, is made at once.
 /// A new session costs it milliseconds, so at most one attempt is under way for a host, 100 ms to 1 s apart with
 /// full jitter; only the first attempt after a loss is made at once.
 struct CheckSchedule: Sendable {
     /// The least time between two checks that nobody asks for, and between two that somebody asks for.
     static let leastGap = Duration.milliseconds(5)
+    /// How many times as long as a check takes a hunt pauses after it, up to ``longestLeisure``.
+    static let leisure = 8
+    static let longestLeisure = Duration.milliseconds(100)
     /// The least time between two sessions that are opened although one is open.
     static let renewalGap = Duration.milliseconds(250)
     /// When a hunt has been in vain for so long, the primary may be behind an address whose open session leads elsewhere.
@@ -21,6 +25,9 @@ struct CheckSchedule: Sendable {
     var huntingSince: ContinuousClock.Instant?
     private(set) var lastCheck: ContinuousClock.Instant?
     private var requestedAt: ContinuousClock.Instant?
+    private var answersRequest = false
+    /// How long the last check took.
+    private var took = Duration.zero
     private(set) var failedConnects = 0
     private var jitter = 1.0
     private var renewedAt: ContinuousClock.Instant?
@@ -35,7 +42,8 @@ struct CheckSchedule: Sendable {
         guard let lastCheck else { return now }
         if !hasSession { return lastCheck + reconnectGap }
         guard let huntingSince else { return lastCheck + refreshDelay * jitter }
-        return lastCheck + Self.huntingGap(after: huntingSince.duration(to: now), calm: refreshDelay)
+        let gap = Self.huntingGap(after: huntingSince.duration(to: now), calm: refreshDelay)
+        return lastCheck + max(gap, min(took * Self.leisure, Self.longestLeisure, refreshDelay))
     }
 
     /// When a check that somebody asked for may run.
@@ -45,9 +53,9 @@ struct CheckSchedule: Sendable {
         return requestedAt.map { $0 + Self.leastGap } ?? now
     }
 
-    /// A check that somebody asked for begins.
-    mutating func answersRequest(at now: ContinuousClock.Instant) {
-        requestedAt = now
+    /// The check that begins now is one that somebody asked for.
+    mutating func beginsOnRequest() {
+        answersRequest = true
     }
 
     /// How a check ended.
@@ -78,9 +86,19 @@ struct CheckSchedule: Sendable {
         return true
     }
 
-    /// - Parameter random: Uniform in 0...1.
-    mutating func checked(_ ending: Ending, at now: ContinuousClock.Instant, random: Double) {
+    /// - Parameters:
+    ///   - took: From the question to the answer.
+    ///   - random: Uniform in 0...1.
+    mutating func checked(
+        _ ending: Ending,
+        at now: ContinuousClock.Instant,
+        took: Duration = .zero,
+        random: Double
+    ) {
         lastCheck = now
+        self.took = took
+        if answersRequest { requestedAt = now }
+        answersRequest = false
         switch ending {
         case .answered:
             failedConnects = 0

@@ -29,7 +29,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
 
     /// The session of the checks, and what its server said when it was asked for all.
     private struct Session {
-        /// How long that spares it the whole question. Less than the least refresh delay at rest.
+        /// How long that spares it the whole question. Less than the usual pause between two checks.
         static var memory: Duration { .milliseconds(500) }
 
         let connection: Driver.Connection
@@ -62,6 +62,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     private let answers: @Sendable () -> UInt64
     private let bell = Doorbell()
     private let schedule: Guarded<CheckSchedule>
+    private let wantsCheck = Atomic(false)
     private let wantsNewSession = Atomic(false)
     private let wantsSecondSession = Atomic(false)
     private let random: @Sendable () -> Double
@@ -91,6 +92,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
 
     /// Asks for a check as soon as the least gap allows.
     func checkNow() {
+        wantsCheck.store(true, ordering: .releasing)
         bell.ring()
     }
 
@@ -120,7 +122,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             let now = clock.now
             let draw = random()
             let ending = session != nil ? .answered : check.ending
-            schedule.withLock { $0.checked(ending, at: now, random: draw) }
+            schedule.withLock { $0.checked(ending, at: now, took: check.responseTime, random: draw) }
             if Task.isCancelled { break }
             report(check)
         }
@@ -128,19 +130,20 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     }
 
     private func pause(hasSession: Bool) async {
-        var due = clock.now
-        var isRung = false
         while true {
             let now = clock.now
-            due = schedule.withLock {
-                isRung ? $0.dueOnRequest(hasSession: hasSession, now: now) : $0.due(hasSession: hasSession, now: now)
+            let isWanted = wantsCheck.load(ordering: .acquiring)
+            let due = schedule.withLock {
+                isWanted ? $0.dueOnRequest(hasSession: hasSession, now: now) : $0.due(hasSession: hasSession, now: now)
             }
             guard due > now, !Task.isCancelled else {
-                if isRung { schedule.withLock { $0.answersRequest(at: now) } }
+                // Whoever asks from now on asks for the next one.
+                wantsCheck.store(false, ordering: .releasing)
+                if isWanted { schedule.withLock { $0.beginsOnRequest() } }
                 return
             }
             // A hunt that begins or ends rings too: the time is computed anew.
-            if await bell.sleep(until: due, clock: clock) { isRung = true }
+            _ = await bell.sleep(until: due, clock: clock)
         }
     }
 
@@ -181,6 +184,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             let report: HostReport
             if let known = current.known(at: asked) {
                 report = try await driver.probe(current.connection, knowing: known, deadline: deadline)
+                let isSame = report.incarnation == known.incarnation && report.address == known.address
+                if !isSame { session?.remember(report, at: asked) }
             } else {
                 report = try await driver.probe(current.connection, deadline: deadline)
                 session?.remember(report, at: asked)

@@ -6,7 +6,7 @@ import Synchronization
 /// or validated.
 ///
 /// Whoever looks twice knows whether the host has spoken in between. That keeps a host that is only slow from being taken for
-/// frozen; who it is, and on which timeline, is said by reports alone.
+/// frozen, and what it said last from growing old; who it is, and on which timeline, is said by reports alone.
 final class SignsOfLife: Sendable {
     private let signs = Atomic<UInt64>(0)
 

@@ -53,13 +53,15 @@ final class Freshness<Connection: Sendable>: Sendable {
             state.members = members
             state.systemIdentifier = machine.systemIdentifier
             state.timeline = machine.highestTimeline
+            // A host may serve for longer than its last report tells how far it is.
+            let isMeasured = machine.primary.map { machine.isCurrent($0, now: now) } ?? true
             state.hosts = machine.hosts.enumerated().map { index, host in
                 let isReplica = host.serves.contains(.replica) && !readless.contains(index)
-                if host.role != .replica { state.lags[index] = nil }
+                if host.role != .replica || !machine.isCurrent(index, now: now) { state.lags[index] = nil }
                 return ReadRules.Host(
                     isPrimary: host.serves.contains(.primary),
                     isReplica: isReplica,
-                    lag: state.lags[index]
+                    lag: isMeasured ? state.lags[index] : nil
                 )
             }
             return state.rules.reconsider(state.hosts, now: now).compactMap { number, hosts in
@@ -125,6 +127,13 @@ extension Freshness {
             current: { self.state.withLock { $0.timeline } ?? 0 },
             { $0 >= timeline }
         )
+    }
+}
+
+extension TopologyMachine {
+    /// Whether the host's last report is still new.
+    fileprivate func isCurrent(_ host: Int, now: ContinuousClock.Instant) -> Bool {
+        hosts[host].reportedAt.map { $0 + settings.evidenceLife > now } ?? false
     }
 }
 

@@ -38,7 +38,7 @@ struct HostRecord: Sendable {
     /// The last answer, kept over outages so that a new run of the server is told from the old one.
     var report: HostReport?
     var reportedAt: ContinuousClock.Instant?
-    /// From when on the evidence ages: when the last answer was asked for.
+    /// From when on the evidence ages: when the last answer was asked for, or users were known to be answered.
     var vouchedAt: ContinuousClock.Instant?
     /// The last failed check since the last answer.
     var failure: HostFailure?

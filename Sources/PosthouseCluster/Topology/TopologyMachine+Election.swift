@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension TopologyMachine {
+    /// How long the first primary waits, at most, for a host that replicas seem to follow. Less than a user's patience.
+    static let patience = Duration.seconds(3)
+
     /// Whether the time has come for a first primary, or there was one before.
     mutating func mayElect(_ verdicts: [Verdict], now: ContinuousClock.Instant, into actions: inout [Action]) -> Bool {
         if election == .open || isOff(.firstElection) { return true }
@@ -18,7 +21,7 @@ extension TopologyMachine {
 
     mutating func openElection(now: ContinuousClock.Instant) {
         election = .open
-        electionOpenedAt = electionOpenedAt ?? now
+        rivalsAwaitedUntil = rivalsAwaitedUntil ?? now + Self.patience
     }
 
     func postpone(_ verdicts: inout [Verdict]) {
@@ -30,15 +33,23 @@ extension TopologyMachine {
 
     /// Leaves the primary's services to one host only: a known timeline before an unknown one, then whom the replicas
     /// follow, then the incumbent. Several without an incumbent are a split brain that nothing here can decide, and none is
-    /// used. It decides on what is known now: it waits for nobody's answer.
-    mutating func elect(_ verdicts: inout [Verdict]) -> Int? {
+    /// used. It decides on what is known now, and waits for nobody's answer but once: see `unheardRival`.
+    mutating func elect(_ verdicts: inout [Verdict], now: ContinuousClock.Instant) -> Int? {
         dispute.isAmbiguous = false
         awaitsRival = false
         var candidates = verdicts.indices.filter { verdicts[$0].serves.contains(.primary) }
         if isOff(.drainedIncumbents) { candidates.removeAll { hosts[$0].isDrained } }
         let aliases = isOff(.aliases) ? [] : aliases(among: candidates)
         candidates.removeAll { candidate in aliases.contains { $0.index == candidate } }
-        let winner = dispute.isOpen ? nil : choose(among: candidates, &verdicts)
+        var winner = dispute.isOpen ? nil : choose(among: candidates, &verdicts)
+        if let candidate = winner, let unheard = unheardRival(of: candidate, now: now) {
+            awaitsRival = true
+            verdicts[candidate].serves = []
+            verdicts[candidate].reason =
+                "waiting for the first answer of \(hosts[unheard].label): replicas follow another host"
+            winner = nil
+        }
+        if winner != nil { hadPrimary = true }
         if dispute.isOpen { refuse(candidates, &verdicts) }
         for (index, name) in aliases {
             // A name of the primary is as good as the other one, and a name of a loser as bad.
@@ -53,16 +64,7 @@ extension TopologyMachine {
     }
 
     private mutating func choose(among candidates: [Int], _ verdicts: inout [Verdict]) -> Int? {
-        guard candidates.count > 1, !isOff(.equals) else {
-            guard let candidate = candidates.first, let unheard = unheardRival(of: candidate) else {
-                return candidates.first
-            }
-            awaitsRival = true
-            verdicts[candidate].serves = []
-            verdicts[candidate].reason =
-                "waiting for the first answer of \(hosts[unheard].label): replicas follow another host"
-            return nil
-        }
+        guard candidates.count > 1, !isOff(.equals) else { return candidates.first }
         let winner = winner(among: candidates)
         dispute.isAmbiguous = winner == nil
         let losers = candidates.filter { $0 != winner }
@@ -77,14 +79,15 @@ extension TopologyMachine {
         return winner
     }
 
-    /// Who has to be asked before the first primary is elected: as many replicas on the only candidate's timeline follow a host
-    /// that nobody has heard of as follow the candidate, and that may be the primary of which the candidate is a copy.
+    /// Who has to be asked before the first primary is used: as many replicas on its timeline follow a host that nobody has
+    /// heard of as follow it, and that may be the primary of which this one is a copy. The name that a replica gives may be
+    /// one that is known to replicas only: then anybody who is unheard may be meant.
     ///
-    /// Each host's first check ends by its deadline, with an answer or without. What keeps it from that is a fault of this
-    /// machine, and is waited for as long as an answer counts.
-    private func unheardRival(of candidate: Int) -> Int? {
-        guard incumbent == nil, !isOff(.strangersFollowed), !isWaitedOut else { return nil }
-        guard let unheard = members.first(where: { !hosts[$0].isHeard }) else { return nil }
+    /// The first check of a host ends soon, with an answer or without; what takes longer is not waited for.
+    private func unheardRival(of candidate: Int, now: ContinuousClock.Instant) -> Int? {
+        guard !hadPrimary, !isOff(.strangersFollowed), rivalsAwaitedUntil.map({ now < $0 }) ?? true,
+            let unheard = members.first(where: { !hosts[$0].isHeard })
+        else { return nil }
         var strangers = 0
         var followers = 0
         for host in hosts where host.isAnswering {

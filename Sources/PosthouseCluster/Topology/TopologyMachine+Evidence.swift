@@ -4,6 +4,9 @@ extension TopologyMachine {
     /// A stretch in which this process could not run that is too long for the rest of the time to prove anything.
     static let toleratedStall = Duration.milliseconds(100)
 
+    /// For how many times ``Settings/evidenceLife`` a report may count whose host answers nobody but users.
+    static let mostRenewals = 12
+
     mutating func take(
         _ report: HostReport,
         of host: Int,
@@ -110,8 +113,7 @@ extension TopologyMachine {
         case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
-            // Whoever was answered had a session with the run of the server that is known.
-            if heard, hosts[host].isAnswering, !isOff(.signsOfLife) { hosts[host].vouchedAt = now }
+            if heard, !isOff(.signsOfLife) { renew(host, now: now) }
             let isProof = hosts[host].misses >= 2 && fresh && (!heard || isOff(.signsOfLife))
             guard isProof || isOff(.secondMiss) else {
                 // One silence is a suspicion; the proof is a second one, on a connection of its own, towards everybody: who
@@ -138,6 +140,15 @@ extension TopologyMachine {
             if hosts[host].isAnswering { expire(host, into: &actions) }
         }
         if hosts[host].outage != .busy || isOff(.fullServers) { hosts[host].isAnswering = false }
+    }
+
+    /// Users are answered though checks are not: the host is what it was. Not for ever, because such an answer may come from
+    /// another server or another run of it, behind a pooler or an address that several share.
+    private mutating func renew(_ host: Int, now: ContinuousClock.Instant) {
+        guard hosts[host].isAnswering, !hosts[host].isShared, let reportedAt = hosts[host].reportedAt,
+            now < reportedAt + settings.evidenceLife * Self.mostRenewals
+        else { return }
+        hosts[host].vouchedAt = now
     }
 
     mutating func suspect(

@@ -19,7 +19,7 @@ extension TopologyMachine {
         var verdicts = hosts.indices.map(judge)
         var elected: Int?
         if mayElect(verdicts, now: now, into: &actions) {
-            elected = elect(&verdicts)
+            elected = elect(&verdicts, now: now)
             if let elected { incumbent = elected }
         } else {
             postpone(&verdicts)

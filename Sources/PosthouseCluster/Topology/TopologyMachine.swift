@@ -19,7 +19,8 @@ import PosthousePool
 /// 7. The first primary is elected when every host was heard of, or the grace for that is over and no replica says that a
 ///    host is missing.
 /// 8. No host serves on an answer that is older than ``Settings/evidenceLife``, times not counted in which this process
-///    could not run; an answer to users is one too, since they have their sessions with the run that the checks know.
+///    could not run. A host that goes on answering users is not forgotten for a while, ``mostRenewals`` times as long:
+///    their sessions are with the run that the checks know, as far as anybody can tell.
 /// 9. If any host could serve reads, one does: hold-down does not leave them without a host.
 /// 10. While it is disputed who the primary is, nobody is.
 struct TopologyMachine: Sendable {
@@ -101,12 +102,13 @@ struct TopologyMachine: Sendable {
     var incumbent: Int?
     var isHunting = true
     var election = Election.untried
-    /// From when on there may be a primary.
-    var electionOpenedAt: ContinuousClock.Instant?
-    /// That was so long ago that nobody who is unheard is waited for.
-    var isWaitedOut = false
-    /// The only candidate waits for a host that is unheard.
+    /// Whether somebody was the primary before.
+    var hadPrimary = false
+    /// The first primary waits for somebody who was not heard, until then.
     var awaitsRival = false
+    var rivalsAwaitedUntil: ContinuousClock.Instant?
+    /// The time for that was given again, because this process could not run.
+    var awaitsRivalAgain = false
     /// The cluster's identity: plurality of the hosts until more than half of them agree, then fixed.
     var systemIdentifier: UInt64?
     var identityIsFixed = false
@@ -134,7 +136,7 @@ struct TopologyMachine: Sendable {
 
     /// When ``Event/timePassed(stall:)`` is due, if nothing else happens.
     var wakeAt: ContinuousClock.Instant? {
-        var times = [dispute.askAgainAt, awaitsRival ? electionOpenedAt.map { $0 + settings.evidenceLife } : nil]
+        var times = [dispute.askAgainAt, awaitsRival ? rivalsAwaitedUntil : nil]
         for host in hosts where !host.isRemoved {
             if host.isAnswering { times.append(host.vouchedAt.map { $0 + settings.evidenceLife }) }
             if host.isHeldDown { times.append(host.holdDown.end) }
@@ -159,7 +161,11 @@ struct TopologyMachine: Sendable {
         case .suspected(let host, let evidence):
             suspect(host, evidence, now: now, into: &actions)
         case .timePassed(let stall):
-            isWaitedOut = electionOpenedAt.map { $0 + settings.evidenceLife <= now } ?? false
+            if awaitsRival, !awaitsRivalAgain, stall > Self.toleratedStall {
+                // Once: a process that is held up again and again is not to wait for ever.
+                awaitsRivalAgain = true
+                rivalsAwaitedUntil = now + Self.patience
+            }
             age(stall: stall, now: now, into: &actions)
         case .added(let host, let label):
             add(host, label: label, now: now, into: &actions)

@@ -185,12 +185,46 @@ import Testing
         #expect(script.machine.primary == 1)
         script = copyFirst()
         // Faults of this machine are no answer; they do not hold the election up for ever either.
-        for _ in 0..<5 {
+        for _ in 0..<3 {
             #expect(script.machine.primary == nil)
             script.fail(0, .local)
             script.pass(.seconds(1))
             script.answer(1, 2)
         }
+        #expect(script.machine.primary == 1)
+    }
+
+    @Test func whatThisProcessSleptThroughIsGivenAgainOnceToWhoeverWasNotHeard() {
+        var script = copyFirst()
+        for _ in 0..<2 {
+            #expect(script.machine.primary == nil)
+            script.pass(.seconds(10), stall: .seconds(10))
+            script.answer(1, 2)
+        }
+        #expect(script.machine.primary == 1)
+    }
+
+    /// Two copies; one of the three replicas follows the first of them.
+    @Test func aRivalIsWaitedForAlsoWhereSeveralClaimToBeThePrimary() {
+        var script = MachineScript(hosts: 6)
+        script.answer(1, script.primary(run: 101))
+        script.answer(2, script.primary(run: 102))
+        script.answer(3, script.replica(run: 201, of: "db2:5432"))
+        script.answer(4, script.replica(run: 202, of: "db1:5432"))
+        script.answer(5, script.replica(run: 203, of: "db1:5432"))
+        script.handle(.graceEnded)
+        #expect(script.machine.primary == nil)
+        script.answer(0, script.primary())
+        #expect(script.machine.primary == 0)
+    }
+
+    /// Whom nobody has heard may be a host that was just added, and dead.
+    @Test func whoeverComesAfterTheFirstPrimaryWaitsForNobody() {
+        var script = MachineScript.healthy()
+        script.handle(.added(host: 3, label: "db4:5432"))
+        script.fail(0)
+        script.answer(2, script.replica(timeline: 2, run: 300, of: "10.0.0.2:5432"))
+        script.answer(1, script.primary(timeline: 2, run: 200))
         #expect(script.machine.primary == 1)
     }
 

@@ -190,7 +190,12 @@ struct TopologyWalk {
         let event = TopologyMachine.Event.failed(host: host, failure, fresh: fresh, heard: heard)
         let isMiss = kind == .timedOut || kind == .unreachable || kind == .lost && fresh
         if isMiss { hosts[host].misses += 1 }
-        if heard, isMiss, fresh || kind != .lost, machine.hosts[host].isAnswering { hosts[host].vouchedAt = now }
+        let record = machine.hosts[host]
+        if heard, isMiss, record.isAnswering, !record.isShared, let reportedAt = record.reportedAt,
+            now < reportedAt + life * TopologyMachine.mostRenewals
+        {
+            hosts[host].vouchedAt = now
+        }
         let isProof = isMiss ? hosts[host].misses >= 2 && fresh && !heard : kind != .lost
         hosts[host].failedAt = now
         hosts[host].isHeard = true

@@ -93,31 +93,19 @@ struct Trial {
         _ heir: LocalNode,
         gap: Double?
     ) async throws -> Outcome {
-        let found = try await ids(of: contender, on: heir)
+        let found = try await heir.ledger(of: contender)
         var outcome = Outcome(gap: gap?.rounded(to: 1), duplicates: found.values.filter { $0 > 1 }.count)
         outcome.failedWrites = report.failed
         (outcome.reads, outcome.failedReads) = (report.reads, report.failedReads)
         // Ids are given in order: what is later than the first one here was asked for later.
         let turn = report.acknowledged.first { $0.port == heir.port }?.ids.first
-        let stale = try await ids(of: contender, on: old).keys.filter { id in turn.map { id > $0 } ?? false }
+        let stale = try await old.ledger(of: contender).keys.filter { id in turn.map { id > $0 } ?? false }
         outcome.sentToStale = stale.count
         for server in report.acknowledged {
             outcome.acknowledged += server.ids.count
             outcome.missing += server.ids.filter { found[$0] == nil && !stale.contains($0) }.count
         }
         return outcome
-    }
-
-    /// How often each is there.
-    private func ids(of contender: Contender, on node: LocalNode) async throws -> [Int: Int] {
-        let range = contender.ids
-        let rows = try await node.query(
-            "SELECT id FROM ledger WHERE id >= \(range.lowerBound) AND id < \(range.upperBound)",
-            within: .seconds(60)
-        )
-        return rows.reduce(into: [:]) { found, row in
-            if let id = row.first.flatMap({ $0 }).flatMap({ Int($0) }) { found[id, default: 0] += 1 }
-        }
     }
 
     /// Makes the lost primary a replica of the new one, for the next trial.
@@ -142,6 +130,20 @@ struct Trial {
                 throw ChildProgram.Failure(description: "\(heir.name) is no synchronous standby")
             }
             try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+}
+
+extension LocalNode {
+    /// How often each id of the contender's is there.
+    func ledger(of contender: Contender) async throws -> [Int: Int] {
+        let range = contender.ids
+        let rows = try await query(
+            "SELECT id FROM ledger WHERE id >= \(range.lowerBound) AND id < \(range.upperBound)",
+            within: .seconds(60)
+        )
+        return rows.reduce(into: [:]) { found, row in
+            if let id = row.first.flatMap({ $0 }).flatMap({ Int($0) }) { found[id, default: 0] += 1 }
         }
     }
 }

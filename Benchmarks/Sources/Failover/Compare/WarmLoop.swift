@@ -10,8 +10,11 @@ import PosthouseTestKit
 struct WarmLoop {
     private let loop: EventLoop
     private let connection: DatabaseConnection
+    private let rest: Duration
 
-    init(_ node: LocalNode) async throws {
+    /// - Parameter rest: Between two attempts, where two such loops must not take both cores. Default: none.
+    init(_ node: LocalNode, rest: Duration = .zero) async throws {
+        self.rest = rest
         loop = try EventLoop(name: "yardstick")
         let parameters = try ConnectionParameters(node.dsn())
         connection = try await DatabaseConnection.connect(
@@ -23,15 +26,16 @@ struct WarmLoop {
     }
 
     /// - Returns: When the first write succeeded; `CLOCK_MONOTONIC`, in nanoseconds.
-    func firstWrite() async throws -> UInt64 {
-        let deadline = ContinuousClock.now + .seconds(60)
+    func firstWrite(within limit: Duration = .seconds(60)) async throws -> UInt64 {
+        let deadline = ContinuousClock.now + limit
         let result: Result<UInt64, any Error> = await withTaskExecutorPreference(loop) {
             while true {
                 do {
                     try await connection.execute("INSERT INTO ledger (id) VALUES (-1)", deadline: deadline)
                     return .success(monotonicNanoseconds())
                 } catch let error as DatabaseError where error.sqlState == .readOnlySQLTransaction {
-                    continue
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    if rest > .zero { try? await loop.sleep(until: .now + rest) }
                 } catch {
                     return .failure(error)
                 }

@@ -15,6 +15,9 @@ struct CostCommand: AsyncParsableCommand {
     @Option(help: "How long each is watched, in seconds.")
     var seconds = 20.0
 
+    @Option(help: "How often the only server goes away and comes back.")
+    var returns = 7
+
     @Option(help: "A Python that has hasql.")
     var python: String?
 
@@ -28,7 +31,9 @@ struct CostCommand: AsyncParsableCommand {
     var swiftVersion = "unknown"
 
     func validate() throws {
-        guard (1...600).contains(seconds) else { throw ValidationError("--seconds must be from 1 to 600") }
+        guard (1...600).contains(seconds), (1...100).contains(returns) else {
+            throw ValidationError("--seconds must be from 1 to 600, --returns from 1 to 100")
+        }
     }
 
     func run() async throws {
@@ -56,7 +61,7 @@ struct CostCommand: AsyncParsableCommand {
                     let proxy = try FaultProxy(to: servers.primary)
                     let dsn = "postgresql://postgres@127.0.0.1:\(proxy.port)/postgres"
                     if let command = self.command(contender, dsn, callers: callers) {
-                        let hunt = try await Hunting(proxy: proxy, seconds: min(seconds, 10))
+                        let hunt = try await Hunting(proxy: proxy, seconds: min(seconds, 4), returns: returns)
                             .measure(contender, command, callers, port: servers.primary.port)
                         tell(hunt.description)
                         results.hunting.append(hunt)
