@@ -89,7 +89,7 @@ extension RealServers {
                     for _ in 0..<5 { try await writeFirst(to: servers.nodes, expecting: primary.address) }
                     // The primary answers later than the first election is due.
                     let proxy = try FaultProxy(to: primary)
-                    try await proxy.apply(.delay(.milliseconds(400)))
+                    try await proxy.apply(.delay(.milliseconds(200)))
                     for _ in 0..<2 {
                         try await writeFirst(
                             to: [copy] + followers,
