@@ -188,11 +188,12 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         guard works else { return }
         while true {
             let now = clock.now
-            let step: Step? = state.withLock { state in
+            let work: Work? = state.withLock { state in
                 guard state.hasWork else {
                     state.isWorking = false
                     return nil
                 }
+                if let routine = state.takeRoutine(now: now) { return .routine(routine) }
                 // What is withheld comes after all evidence, so that writes that go on know of it.
                 let version = state.inbox.isEmpty ? state.withholding.version : nil
                 let event = state.inbox.isEmpty ? nil : state.inbox.removeFirst()
@@ -203,18 +204,34 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                     wakesEarlier = true
                 }
                 let count = ReadinessCount(of: state.machine.hosts)
-                return Step(
-                    event: event,
-                    actions: actions,
-                    machine: state.machineForReads,
-                    count: count,
-                    slots: state.slots,
-                    wakesEarlier: wakesEarlier,
-                    readless: state.withholding.readless,
-                    withholding: version
+                return .step(
+                    Step(
+                        event: event,
+                        actions: actions,
+                        machine: state.machineForReads,
+                        count: count,
+                        slots: state.slots,
+                        wakesEarlier: wakesEarlier,
+                        readless: state.withholding.readless,
+                        withholding: version
+                    )
                 )
             }
-            guard let step else { return }
+            let step: Step
+            switch work {
+            case nil: return
+            case .routine(let routine):
+                freshness.note(
+                    routine.report,
+                    of: routine.host,
+                    asked: routine.asked,
+                    isPrimary: routine.isPrimary,
+                    isMeasured: routine.isMeasured,
+                    now: now
+                )
+                continue
+            case .step(let next): step = next
+            }
             // Before anybody is sent to a host that is back.
             router.note(step.machine.hosts.map(\.slowStart))
             for action in step.actions { run(action, on: step.slots) }
@@ -229,6 +246,11 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             if step.wakesEarlier { alarm.ring() }
             if !step.actions.isEmpty { changes.post(step.count) }
         }
+    }
+
+    private enum Work {
+        case step(Step)
+        case routine(State.Routine)
     }
 
     private struct Step {
@@ -288,8 +310,8 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
     var oldestCheck: ContinuousClock.Instant? {
         state.withLock { state in
             var oldest: ContinuousClock.Instant?
-            for slot in state.slots where !slot.isRemoved {
-                guard let checkedAt = slot.checkedAt else { return nil }
+            for index in state.slots.indices where !state.slots[index].isRemoved {
+                guard let checkedAt = state.slots[index].checkedAt else { return nil }
                 oldest = min(oldest ?? checkedAt, checkedAt)
             }
             return oldest

@@ -48,13 +48,14 @@ final class Freshness<Connection: Sendable>: Sendable {
     ) {
         let changes = state.withLock { state in
             if case .reported(let host, let report, let asked) = event {
-                state.measure(report, of: host, asked: asked, machine.hosts)
+                let isPrimary = machine.hosts[host].serves.contains(.primary)
+                state.measure(report, of: host, asked: asked, isPrimary: isPrimary)
             }
             state.members = members
             state.systemIdentifier = machine.systemIdentifier
             state.timeline = machine.highestTimeline
             // A host may serve for longer than its last report tells how far it is.
-            let isMeasured = machine.primary.map { machine.isCurrent($0, now: now) } ?? true
+            let isMeasured = machine.knowsThePrimarysPosition(at: now)
             state.hosts = machine.hosts.enumerated().map { index, host in
                 let isReplica = host.serves.contains(.replica) && !readless.contains(index)
                 if host.role != .replica || !machine.isCurrent(index, now: now) { state.lags[index] = nil }
@@ -64,13 +65,32 @@ final class Freshness<Connection: Sendable>: Sendable {
                     lag: isMeasured ? state.lags[index] : nil
                 )
             }
-            return state.rules.reconsider(state.hosts, now: now).compactMap { number, hosts in
-                state.filters[number].map { ($0, state.members(of: hosts)) }
-            }
+            return state.changes(now: now)
         }
         // Outside the lock: whoever is served by it runs.
         for (filter, members) in changes { group.setFilter(filter, members: members) }
         if let timeline = machine.highestTimeline { timelines.post(timeline) }
+    }
+
+    /// A healthy host said again what it is, and where it is in the log.
+    ///
+    /// - Parameters:
+    ///   - isPrimary: Whether it takes the writes.
+    ///   - isMeasured: Whether it is known where the primary is.
+    func note(
+        _ report: HostReport,
+        of host: Int,
+        asked: ContinuousClock.Instant,
+        isPrimary: Bool,
+        isMeasured: Bool,
+        now: ContinuousClock.Instant
+    ) {
+        let changes = state.withLock { state in
+            state.measure(report, of: host, asked: asked, isPrimary: isPrimary)
+            if state.hosts.indices.contains(host) { state.hosts[host].lag = isMeasured ? state.lags[host] : nil }
+            return state.changes(now: now)
+        }
+        for (filter, members) in changes { group.setFilter(filter, members: members) }
     }
 
     func close() { timelines.close() }
@@ -131,6 +151,11 @@ extension Freshness {
 }
 
 extension TopologyMachine {
+    /// Whether it is known where the primary is in the log, or there is none.
+    func knowsThePrimarysPosition(at now: ContinuousClock.Instant) -> Bool {
+        primary.map { isCurrent($0, now: now) } ?? true
+    }
+
     /// Whether the host's last report is still new.
     fileprivate func isCurrent(_ host: Int, now: ContinuousClock.Instant) -> Bool {
         hosts[host].reportedAt.map { $0 + settings.evidenceLife > now } ?? false
@@ -142,9 +167,9 @@ extension Freshness.State {
         _ report: HostReport,
         of host: Int,
         asked: ContinuousClock.Instant,
-        _ hosts: [HostRecord]
+        isPrimary: Bool
     ) {
-        if hosts[host].serves.contains(.primary), !report.isInRecovery, let position = report.position {
+        if isPrimary, !report.isInRecovery, let position = report.position {
             meter.noteWritten(position, timeline: report.timeline, asked: asked)
         } else if report.isInRecovery {
             lags[host] = meter.lag(
@@ -152,6 +177,13 @@ extension Freshness.State {
                 timeline: report.timeline,
                 asked: asked
             )
+        }
+    }
+
+    /// The filters whose hosts are others now.
+    fileprivate mutating func changes(now: ContinuousClock.Instant) -> [(MemberFilter, [MemberID])] {
+        rules.reconsider(hosts, now: now).compactMap { number, hosts in
+            filters[number].map { ($0, members(of: hosts)) }
         }
     }
 

@@ -58,6 +58,12 @@ struct HostRecord: Sendable {
 
     var repeatsDisownedClaim: Bool { disowned != nil && report.map(Claim.init) == disowned }
 
+    /// Whether it is well, and nothing is open about it.
+    var isSettled: Bool {
+        state == .up && isAnswering && !isRemoved && !isAlias && !isSuspected && disowned == nil && failure == nil
+            && misses == 0 && outage == nil
+    }
+
     // The verdict.
 
     var state = HostState.unknown

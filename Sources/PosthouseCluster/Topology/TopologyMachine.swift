@@ -137,9 +137,10 @@ struct TopologyMachine: Sendable {
     /// When ``Event/timePassed(stall:)`` is due, if nothing else happens.
     var wakeAt: ContinuousClock.Instant? {
         var times = [dispute.askAgainAt, awaitsRival ? rivalsAwaitedUntil : nil]
-        for host in hosts where !host.isRemoved {
-            if host.isAnswering { times.append(host.vouchedAt.map { $0 + settings.evidenceLife }) }
-            if host.isHeldDown { times.append(host.holdDown.end) }
+        // A record is large: it is looked at where it is.
+        for index in hosts.indices where !hosts[index].isRemoved {
+            if hosts[index].isAnswering { times.append(hosts[index].vouchedAt.map { $0 + settings.evidenceLife }) }
+            if hosts[index].isHeldDown { times.append(hosts[index].holdDown.end) }
         }
         return times.lazy.compactMap { $0 }.min()
     }
@@ -149,6 +150,7 @@ struct TopologyMachine: Sendable {
         if let host = event.host, !hosts.indices.contains(host) || hosts[host].isRemoved { return [] }
         switch event {
         case .reported(let host, let report, let asked):
+            if takeRoutinely(report, of: host, asked: asked, now: now) { return [] }
             take(report, of: host, asked: asked, now: now, into: &actions)
         case .glimpsed(let host, let report):
             glimpse(report, of: host, now: now, into: &actions)
