@@ -138,8 +138,8 @@ struct TopologyMachine: Sendable {
     var wakeAt: ContinuousClock.Instant? {
         var times = [dispute.askAgainAt, awaitsRival ? rivalsAwaitedUntil : nil]
         for host in hosts where !host.isRemoved {
-            if host.isAnswering { times.append(host.vouchedAt.map { $0 + settings.evidenceLife }) }
-            if host.isHeldDown { times.append(host.holdDown.end) }
+            if host.isAnswering, !isOff(.age) { times.append(host.vouchedAt.map { $0 + settings.evidenceLife }) }
+            if host.isHeldDown, !isOff(.endOfHold) { times.append(host.holdDown.end) }
         }
         return times.lazy.compactMap { $0 }.min()
     }
