@@ -158,7 +158,8 @@ import Testing
         // Nobody can ask the primary for longer than its answers count.
         Temptation(
             guardLeftOut: .age,
-            script: "500 exhaust 1\n510 terminate 0\n8000 exhaust 0",
+            head: "hosts 2\nclients 4\nsynchronous 0\n",
+            script: "500 exhaust 1\n510 terminate 0\n7000 exhaust 0",
             complaint: "has answered nobody"
         ),
         Temptation(guardLeftOut: .ownStalls, script: "1000 pause 7000", complaint: "this process was away"),
@@ -216,8 +217,8 @@ import Testing
         // Whoever was decided against comes back as another run.
         Temptation(
             guardLeftOut: .rejections,
-            head: unacknowledged,
-            script: "500 promote\n1500 adopt 0\n2000 crash former\n2200 start former 10\n4000 heal",
+            head: pair,
+            script: "500 promote\n1000 adopt 0\n1500 crash former\n1600 start former 10\n2500 heal",
             complaint: "was decided against"
         ),
         // The primary is slow to answer for the first time, and a copy of it is not.
