@@ -28,42 +28,6 @@ import Testing
         #expect(firstFailure { Simulation.run($0, neglecting: duty) } != nil)
     }
 
-    /// A guard of the topology, and what has to happen for somebody to miss it.
-    struct Temptation: Sendable, CustomTestStringConvertible {
-        let guardLeftOut: TopologyMachine.Guards
-        let script: String
-
-        var testDescription: String { script.replacing("\n", with: ", ") }
-    }
-
-    private static let temptations = [
-        Temptation(guardLeftOut: .staleTimelines, script: "500 promote\n1500 promote"),
-        Temptation(guardLeftOut: .foreignSystems, script: "500 usurp 0\n500 terminate 0\n1000 restore"),
-        Temptation(guardLeftOut: .equals, script: "500 copy 1"),
-        // Leases of a primary that is out, while a copy of it takes its place.
-        Temptation(guardLeftOut: .replacedPrimaries, script: "500 copy 1\n700 cut 0\n5000 mend 0"),
-        // Leases of the server that was behind an address, while the new primary is there.
-        Temptation(guardLeftOut: .newRuns, script: "500 swap 2 0\n900 promote"),
-        Temptation(guardLeftOut: .drained, script: "500 drain 1\n4000 undrain 1"),
-        // A session that ended, and one silence.
-        Temptation(guardLeftOut: .lostSessions, script: "500 terminate 0\n503 cut 0\n1700 mend 0"),
-    ]
-
-    @Test(arguments: temptations)
-    func aClusterWithoutThisGuardIsCaught(temptation: Temptation) throws {
-        let head = "hosts 3\nclients 12\nsynchronous 1\n"
-        let scenario = try #require(Scenario(head + temptation.script))
-        let failure = firstFailure(of: { seed in
-            var scenario = scenario
-            scenario.seed = seed
-            return scenario
-        }) { scenario in
-            if scenario.seed == Seeds.first { #expect(Simulation.run(scenario).violations == [], "with all guards") }
-            return Simulation.run(scenario, neglecting: [], without: temptation.guardLeftOut.rawValue)
-        }
-        #expect(failure != nil)
-    }
-
     @Test func aFailingScheduleIsCutDownToFewFaultsThatFailAgain() throws {
         let fails = { (scenario: Scenario) in !Simulation.run(scenario, neglecting: .timelines).violations.isEmpty }
         let (scenario, _) = try #require(

@@ -45,7 +45,11 @@ import Testing
             let scenario = Scenario.drawn(seed: UInt64(seed), failovers: 20)
             #expect(try #require(Scenario(scenario.description)) == scenario)
         }
-        for script in ["seed x", "hosts 0", "10 crash", "10 crash 1 2 3", "10 explode 1", "-1 heal", "10 lose 100"] {
+        for line in ["10 alias 0 1", "10 exhaust 1", "10 exhaust 0", "10 adopt former", "10 dawdle 1 100"] {
+            #expect(try #require(Scenario(line)).description.hasSuffix(line))
+        }
+        let unreadable = ["seed x", "hosts 0", "10 crash", "10 crash 1 2 3", "10 explode 1", "-1 heal", "10 lose 100"]
+        for script in unreadable + ["10 adopt", "10 exhaust"] {
             #expect(Scenario(script) == nil, "\(script)")
         }
     }

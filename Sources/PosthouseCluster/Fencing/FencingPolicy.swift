@@ -34,6 +34,9 @@ public struct FencingPolicy: Sendable {
         if case .witness(let witness) = kind { witness } else { nil }
     }
 
+    /// Whether nobody is asked.
+    package var followsTimelines: Bool { rule == .follow }
+
     /// The policy as the machine needs it.
     var rule: FencingRule {
         switch kind {

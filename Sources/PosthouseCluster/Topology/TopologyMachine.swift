@@ -139,8 +139,10 @@ struct TopologyMachine: Sendable {
         var times = [dispute.askAgainAt, awaitsRival ? rivalsAwaitedUntil : nil]
         // A record is large: it is looked at where it is.
         for index in hosts.indices where !hosts[index].isRemoved {
-            if hosts[index].isAnswering { times.append(hosts[index].vouchedAt.map { $0 + settings.evidenceLife }) }
-            if hosts[index].isHeldDown { times.append(hosts[index].holdDown.end) }
+            if hosts[index].isAnswering, !isOff(.age) {
+                times.append(hosts[index].vouchedAt.map { $0 + settings.evidenceLife })
+            }
+            if hosts[index].isHeldDown, !isOff(.endOfHold) { times.append(hosts[index].holdDown.end) }
         }
         return times.lazy.compactMap { $0 }.min()
     }

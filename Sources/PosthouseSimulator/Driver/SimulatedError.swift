@@ -16,6 +16,8 @@ public struct SimulatedError: Error, Sendable, Hashable, CustomStringConvertible
         case starting
         /// 53300: no room for another session.
         case busy
+        /// EMFILE: this process has no descriptor left for another connection.
+        case exhausted
         /// 25006: a replica does not write.
         case readOnly
         /// The session was interrupted from this side. A statement may have run.
@@ -43,6 +45,7 @@ public struct SimulatedError: Error, Sendable, Hashable, CustomStringConvertible
         case .lost: HostFailure(.lost, reason: "connection reset")
         case .starting: HostFailure(.starting, reason: "57P03: the database system is starting up")
         case .busy: HostFailure(.busy, reason: "53300: too many clients already")
+        case .exhausted: HostFailure(.local, reason: "EMFILE: too many open files")
         case .readOnly: HostFailure(.unreachable, reason: "25006: cannot write in a read-only transaction")
         case .interrupted, .cancelled: HostFailure(.local, reason: "interrupted from this side")
         }

@@ -31,6 +31,7 @@ final class Membership: Sendable {
         case .undrain: undrain(address, world)
         case .remove: remove(address, world)
         case .add: add(address, world)
+        case .adopt: adopt(address, world)
         default: return
         }
     }
@@ -53,6 +54,15 @@ final class Membership: Sendable {
         guard (try? cluster.removeHost(endpoint(address))) != nil else { return }
         let isReplica = before?.report?.isInRecovery == true
         world.change { $0.perception.removed(address, isCutOff: !isReplica, at: $0.now) }
+    }
+
+    /// What claims to be a replica, or does not answer, is not adopted.
+    private func adopt(_ address: Int, _ world: SimulatedWorld) {
+        let name = endpoint(address).description
+        guard let host = cluster.snapshot().hosts.first(where: { $0.host == name }), host.state != .unknown,
+            host.report?.isInRecovery == false, (try? cluster.adoptPrimary(endpoint(address))) != nil
+        else { return }
+        world.change { $0.decide(for: $0.routes[address]) }
     }
 
     private func add(_ address: Int, _ world: SimulatedWorld) {

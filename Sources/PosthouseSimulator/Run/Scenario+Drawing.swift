@@ -70,6 +70,11 @@ extension Scenario {
             case 8:
                 add(.freeze(host: host))
                 add(.thaw(host: host), after: length)
+            case 9:
+                // Sessions end, and there can be no others for a while.
+                add(.exhaust(true))
+                add(.terminate(host: host), after: 5)
+                add(.exhaust(false), after: length)
             default: confuse(host, other, length)
             }
         }

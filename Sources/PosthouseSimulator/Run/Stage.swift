@@ -30,7 +30,7 @@ public final class Stage: Sendable {
             clock: driver.world.time,
             random: { draws.withLock { Double.random(in: 0...1, using: &$0) } }
         )
-        watch = Watch(cluster, driver.world)
+        watch = Watch(cluster, driver.world, scenario.hosts)
         world.set(Membership(cluster))
         world.plan(scenario.faults, Happenings(scenario.faults, world))
         watch.run(0)

@@ -5,6 +5,8 @@ struct Evidence {
     private var timeline: UInt32 = 0
     private var at: Int64 = 0
     private var before: UInt32 = 0
+    /// Timelines that were decided against.
+    private var rejected: ClosedRange<UInt32>?
     private struct Way: Hashable {
         var address: Int
         var host: Int
@@ -14,9 +16,15 @@ struct Evidence {
     private var primaries: [Way: Int64] = [:]
 
     mutating func note(_ timeline: UInt32, at now: Int64) {
-        guard timeline > self.timeline else { return }
+        guard timeline > self.timeline, rejected?.contains(timeline) != true else { return }
         if at < now { before = self.timeline }
         (self.timeline, at) = (timeline, now)
+    }
+
+    mutating func reject(_ timelines: ClosedRange<UInt32>) {
+        rejected = timelines
+        timeline = min(timeline, timelines.lowerBound - 1)
+        before = min(before, timelines.lowerBound - 1)
     }
 
     mutating func note(isInRecovery: Bool, of host: Int, at address: Int, now: Int64) {

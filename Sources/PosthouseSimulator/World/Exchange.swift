@@ -39,6 +39,7 @@ struct Exchange {
     var address = 0
     /// The run of the server that the session belongs to.
     var incarnation: Int64 = 0
+    var began: Int64 = 0
     /// The session that asks; nil for a connect.
     var session: Int?
     var deadline = Int64.max

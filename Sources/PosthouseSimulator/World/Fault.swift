@@ -76,6 +76,8 @@ public enum Fault: Sendable, Hashable {
     case usurp(host: Target)
     /// Its address leads to the host again. Sessions that are open live on.
     case restore
+    /// The address of the second server leads to the first one, too. Sessions that are open live on.
+    case alias(Target, Target)
     /// The cluster is told to give the host no new work.
     case drain(host: Target)
     /// The cluster is told to use it again.
@@ -84,10 +86,17 @@ public enum Fault: Sendable, Hashable {
     case remove(host: Target)
     /// The cluster is told that the host belongs to it again.
     case add(host: Target)
+    /// The cluster is told that the host is the primary, and not one that was promoted later. That one was promoted by
+    /// mistake, then.
+    case adopt(host: Target)
     /// So many of a hundred packets are lost, and sent again 200 ms later.
     case lose(percent: Int)
     /// The process that uses the servers is stopped for so long.
     case pause(milliseconds: Int)
+    /// The process has no descriptor left for another connection (EMFILE), or has some again.
+    case exhaust(Bool)
+    /// For so long after its promotion the server tells its former timeline, as control files do until the next checkpoint.
+    case dawdle(host: Target, milliseconds: Int)
     /// All that is wrong is put right: every server runs, is where it belongs, and follows the primary; the network is whole;
     /// all hosts belong to the cluster.
     case heal
@@ -117,12 +126,16 @@ extension Fault: CustomStringConvertible {
         case .swap(let one, let other): "swap \(one) \(other)"
         case .usurp(let host): "usurp \(host)"
         case .restore: "restore"
+        case .alias(let one, let other): "alias \(one) \(other)"
         case .drain(let host): "drain \(host)"
         case .undrain(let host): "undrain \(host)"
         case .remove(let host): "remove \(host)"
         case .add(let host): "add \(host)"
+        case .adopt(let host): "adopt \(host)"
         case .lose(let percent): "lose \(percent)"
         case .pause(let milliseconds): "pause \(milliseconds)"
+        case .exhaust(let isExhausted): "exhaust \(isExhausted ? 1 : 0)"
+        case .dawdle(let host, let milliseconds): "dawdle \(host) \(milliseconds)"
         case .heal: "heal"
         }
     }
@@ -138,6 +151,7 @@ extension Fault: CustomStringConvertible {
         case ("restore", 1): self = .restore
         case ("lose", 2) where (0...99).contains(numbers[1]): self = .lose(percent: numbers[1])
         case ("pause", 2) where numbers[1] >= 0: self = .pause(milliseconds: numbers[1])
+        case ("exhaust", 2) where numbers[1] >= 0: self = .exhaust(numbers[1] != 0)
         default:
             guard words.count > 1, let host = targets[1] else { return nil }
             if words.count == 2 {
@@ -168,6 +182,7 @@ extension Fault: CustomStringConvertible {
         case "undrain": self = .undrain(host: host)
         case "remove": self = .remove(host: host)
         case "add": self = .add(host: host)
+        case "adopt": self = .adopt(host: host)
         default: return nil
         }
     }
@@ -179,6 +194,7 @@ extension Fault: CustomStringConvertible {
         case "slow": self = .slow(host: host, milliseconds: number)
         case "busy": self = .busy(host: host, number != 0)
         case "lag": self = .lag(host: host, milliseconds: number)
+        case "dawdle": self = .dawdle(host: host, milliseconds: number)
         default: self.init(verb, host, Target.host(number))
         }
     }
@@ -188,6 +204,7 @@ extension Fault: CustomStringConvertible {
         case "part": self = .part(one, other)
         case "join": self = .join(one, other)
         case "swap": self = .swap(one, other)
+        case "alias": self = .alias(one, other)
         default: return nil
         }
     }
@@ -198,10 +215,12 @@ extension Fault: CustomStringConvertible {
         case .crash(let host), .stop(let host), .vanish(let host), .freeze(let host), .thaw(let host), .cut(let host),
             .mend(let host), .start(let host, _), .rejoin(let host, _), .slow(let host, _), .busy(let host, _),
             .lag(let host, _), .terminate(let host), .copy(let host), .usurp(let host), .drain(let host),
-            .undrain(let host), .remove(let host), .add(let host):
+            .undrain(let host), .remove(let host), .add(let host), .adopt(let host), .dawdle(let host, _):
             [host]
-        case .part(let one, let other), .join(let one, let other), .swap(let one, let other): [one, other]
-        case .promote, .lose, .pause, .heal, .restore: []
+        case .part(let one, let other), .join(let one, let other), .swap(let one, let other),
+            .alias(let one, let other):
+            [one, other]
+        case .promote, .lose, .pause, .exhaust, .heal, .restore: []
         }
     }
 }

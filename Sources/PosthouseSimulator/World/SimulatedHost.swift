@@ -19,6 +19,11 @@ struct SimulatedHost {
     var timeline: UInt32 = 1
     var position: UInt64 = 0
     var incarnation: Int64
+    /// What it was on before it was promoted, and until when it tells that.
+    var formerTimeline: UInt32 = 1
+    var tellsFormerUntil = Int64.min
+    /// Nanoseconds for which it will do so.
+    var dawdling: Int64 = 0
     /// Whom it follows, as a replica.
     var upstream: Int?
     /// It belongs to another cluster.
@@ -39,4 +44,6 @@ struct SimulatedHost {
 
     var runs: Bool { condition == .running }
 
+    /// The timeline that it tells.
+    func toldTimeline(at now: Int64) -> UInt32 { now < tellsFormerUntil ? formerTimeline : timeline }
 }

@@ -51,6 +51,11 @@ struct Tally {
         probes[host].note(at: now)
     }
 
+    /// Writes may go back to before those timelines.
+    mutating func reject(_ timelines: ClosedRange<UInt32>) {
+        lastWritten = min(lastWritten, timelines.lowerBound - 1)
+    }
+
     /// A statement leaves the process.
     mutating func send(
         to index: Int,

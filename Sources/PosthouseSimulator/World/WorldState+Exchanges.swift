@@ -23,12 +23,19 @@ extension WorldState {
             host: host,
             address: address,
             incarnation: session.map { sessions[$0].incarnation } ?? 0,
+            began: now,
             session: session,
             deadline: deadline,
             step: step,
             use: use
         )
         if let session { sessions[session].exchange = index }
+        if isExhausted, session == nil {
+            let failure = Answer.failure(.exhausted)
+            exchanges[index].phase = .inbound(failure)
+            finish(index, failure)
+            return Self.token(.step, index, use)
+        }
         count(request, to: host, at: address)
         if isCut[host] {
             exchanges[index].phase = .stuckOutbound
@@ -236,20 +243,25 @@ extension WorldState {
         sessions[session].isInRecovery = isInRecovery
     }
 
-    /// What a monitor makes of an answer.
+    /// What can be known of the host from an answer.
     private mutating func perceive(_ answer: Answer, _ exchange: Exchange) {
         var isFirst = true
-        if let session = exchange.session {
-            guard sessions[session].isMonitors else { return }
+        let asker: Perception.Asker
+        switch (exchange.request, exchange.session) {
+        case (_, let session?) where sessions[session].isMonitors:
+            asker = .monitor
             isFirst = !sessions[session].hasAnswered
             sessions[session].hasAnswered = true
-        } else {
-            guard case .connect(.monitor) = exchange.request else { return }
+        case (.connect(.monitor), _): asker = .monitor
+        case (.insert, _), (.read, _): asker = .user
+        case (.connect, _), (.probe, _), (.ping, _): asker = .pool
         }
         switch answer {
-        case .report: perception.answered(exchange.address)
-        case .failure(let kind): perception.failed(exchange.address, kind, isFirst: isFirst)
-        case .connected, .inserted, .rows: return
+        case .report(let report):
+            perception.answered(exchange.address, report, asker, asked: exchange.began, at: now)
+        case .connected, .inserted, .rows: perception.answered(exchange.address, asker, at: now)
+        case .failure(let kind):
+            perception.failed(exchange.address, kind, asker, isFirst: isFirst, asked: exchange.began, at: now)
         }
     }
 

@@ -17,6 +17,7 @@ extension WorldState {
             switch fault {
             case .promote: promote(world)
             case .lose(let percent): loss = percent
+            case .exhaust(let exhausts): isExhausted = exhausts
             case .pause(let milliseconds):
                 time.pause(for: Int64(milliseconds) * 1_000_000)
                 touched = now
@@ -61,16 +62,20 @@ extension WorldState {
         case .copy: copy(host, world)
         case .swap: swap(host, other)
         case .usurp: usurp(host)
+        case .alias: if let address = address(of: other) { routes[address] = host }
+        case .dawdle(_, let milliseconds): hosts[host].dawdling = Int64(milliseconds) * 1_000_000
         // The cluster is told, not the servers.
-        case .drain, .undrain, .remove, .add: return
-        case .promote, .lose, .pause, .restore, .heal: return
+        case .drain, .undrain, .remove, .add, .adopt: return
+        case .promote, .lose, .pause, .exhaust, .restore, .heal: return
         }
     }
 
     /// From now on the process may have reason to think that the primary is gone.
     private mutating func doubt(_ fault: Fault, _ targets: [Int]) {
         switch fault {
-        case .promote, .lose, .pause, .swap, .usurp, .restore: isPrimaryUndoubted = false
+        case .promote, .lose, .pause, .exhaust, .swap, .alias, .usurp, .restore: isPrimaryUndoubted = false
+        // A primary without work is the primary.
+        case .drain, .undrain: return
         default: if targets.contains(primary) { isPrimaryUndoubted = false }
         }
     }
@@ -229,6 +234,8 @@ extension WorldState {
         let best = candidates.filter { hosts[$0].position == most }
         let chosen = best[Int(draw(0...Int64(best.count - 1)))]
         let timeline = history.fork(off: hosts[chosen].timeline, at: hosts[chosen].position)
+        hosts[chosen].formerTimeline = hosts[chosen].timeline
+        hosts[chosen].tellsFormerUntil = now + hosts[chosen].dawdling
         hosts[chosen].timeline = timeline
         hosts[chosen].isInRecovery = false
         hosts[chosen].upstream = nil
@@ -240,12 +247,24 @@ extension WorldState {
         note(0x900 + UInt64(chosen), "\(chosen) is promoted to timeline \(timeline)")
     }
 
+    /// The cluster was told that this host is the primary: what was begun on higher timelines was a mistake.
+    mutating func decide(for host: Int) {
+        let timeline = hosts[host].timeline
+        guard timeline < history.highest else { return }
+        let rejected = timeline + 1...history.highest
+        if host != primary { (former, primary) = (primary, host) }
+        evidence.reject(rejected)
+        tally.reject(rejected)
+        if let complaint = perception.decided(against: rejected) { tally.violate(complaint, at: now) }
+    }
+
     private mutating func rejoin(_ host: Int, _ milliseconds: Int, _ world: SimulatedWorld) {
         guard host != primary else { return }
         announceEnd(of: host)
         end(host, .stopped, world)
         let common = history.common(hosts[host].timeline, hosts[host].position, with: hosts[primary].timeline)
         (hosts[host].timeline, hosts[host].position) = common
+        hosts[host].tellsFormerUntil = .min
         hosts[host].isInRecovery = true
         hosts[host].isCopy = false
         start(host, milliseconds, world)
@@ -253,6 +272,7 @@ extension WorldState {
 
     private mutating func heal(_ world: SimulatedWorld) {
         loss = 0
+        isExhausted = false
         parted = []
         usurped = nil
         routes = Array(ours)
@@ -267,6 +287,8 @@ extension WorldState {
             hosts[host].slowness = 0
             hosts[host].lag = 0
             hosts[host].isBusy = false
+            hosts[host].dawdling = 0
+            hosts[host].tellsFormerUntil = .min
         }
         if [.stopped, .gone].contains(hosts[primary].condition) { start(primary, 100, world) }
         for host in ours where host != primary {
@@ -274,6 +296,7 @@ extension WorldState {
             let common = history.common(state.timeline, state.position, with: hosts[primary].timeline)
             let fits = state.isInRecovery && common == (state.timeline, state.position)
             if !fits || [.stopped, .gone].contains(state.condition) { rejoin(host, 100, world) }
+            hosts[host].upstream = primary
         }
     }
 }

@@ -74,6 +74,8 @@ struct WorldState {
     /// Pairs of hosts that do not reach each other, by `pair(_:_:)`.
     var parted: Set<Int> = []
     var loss = 0
+    /// The process can open no connection.
+    var isExhausted = false
 
     var exchanges: [Exchange] = []
     var freeExchanges: [Int] = []
@@ -116,7 +118,7 @@ struct WorldState {
         return HostReport(
             isInRecovery: host.isInRecovery,
             systemIdentifier: host.isForeign ? system + 1000 : system,
-            timeline: host.timeline,
+            timeline: host.toldTimeline(at: now),
             incarnation: host.incarnation,
             position: host.position,
             address: label(of: index),
