@@ -144,6 +144,7 @@ extension RealServers {
         }
 
         /// What a monitor is told by a server.
+        /// Asked twice on one session: the second answer, without the control file, is as good as the first.
         private func report(of node: LocalNode, as user: String = "postgres") async throws -> HostReport {
             let parameters = try ConnectionParameters(node.dsn(user: user))
             let loops = try EventLoopGroup.shared
@@ -157,7 +158,14 @@ extension RealServers {
                 deadline: deadline
             )
             defer { connection.close() }
-            return try await driver.probe(connection, deadline: deadline)
+            let report = try await driver.probe(connection, deadline: deadline)
+            let again = try await driver.probe(connection, knowing: report, deadline: deadline)
+            #expect(again.isInRecovery == report.isInRecovery)
+            #expect(again.systemIdentifier == report.systemIdentifier)
+            #expect(again.timeline == report.timeline)
+            #expect(again.incarnation == report.incarnation)
+            #expect(again.address == report.address)
+            return report
         }
     }
 }
