@@ -71,7 +71,7 @@ import Testing
             guardLeftOut: .staleTimelines,
             isRoomy: false,
             script: "500 promote\n1500 promote",
-            complaint: "evidence"
+            complaint: "had come before"
         ),
         Temptation(
             guardLeftOut: .foreignSystems,
@@ -152,7 +152,7 @@ import Testing
             guardLeftOut: .newRuns,
             isRoomy: false,
             script: "500 swap 2 0\n900 promote",
-            complaint: "a"
+            complaint: "a statement went to host 0"
         ),
         Temptation(guardLeftOut: .takingFirst, script: "500 promote", complaint: "2 hosts in the write set"),
         // Nobody can ask the primary for longer than its answers count.
