@@ -28,17 +28,7 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(help: "Primaries whose packets are dropped under traffic, for each (root, iptables).")
     var drops = 5
 
-    @Option(help: "A Python that has hasql.")
-    var python: String?
-
-    @Option(help: "The folder with the peers' scripts.")
-    var peers = "peers"
-
-    @Option(help: "The folder for the results; nothing is written if it is left out.")
-    var output: String?
-
-    @Option(help: "The compiler's version, for the record.")
-    var swiftVersion = "unknown"
+    @OptionGroup var options: PeerOptions
 
     func validate() throws {
         let counts = [crashes, peerCrashes, freezes, drops]
@@ -54,7 +44,7 @@ struct CompareCommand: AsyncParsableCommand {
             let results = try await compare(filter)
             await filter?.remove()
             print(results.report)
-            if let output { try results.write(to: URL(fileURLWithPath: output)) }
+            try options.write(results, as: "failover", and: ["failover.svg": StripPlot(results).svg])
         } catch {
             await filter?.remove()
             throw error
@@ -66,16 +56,16 @@ struct CompareCommand: AsyncParsableCommand {
         return try await LocalCluster.withCluster(.init(replicas: 2, setUp: [table])) { servers in
             let version = try await servers.primary.value(of: "SHOW server_version") ?? "unknown"
             var results = FailoverResults(
-                measuredOn: Date.now.formatted(.iso8601.year().month().day()),
+                measuredOn: PeerOptions.today,
                 machine: MachineFacts(
-                    swift: swiftVersion,
+                    swift: options.swiftVersion,
                     postgresql: version.split(separator: " ").first.map(String.init) ?? version
                 ),
                 longestWait: longestWait
             )
             for (number, loss) in plan(filter != nil).enumerated() {
                 let contender = loss.contender
-                let command = contender.command(dsn: servers.dsn(), trial: number, python: python, peers: peers)
+                let command = contender.command(dsn: servers.dsn(), trial: number, options)
                 guard let command else { continue }
                 let trial = Trial(servers: servers, filter: filter, strike: loss.strike, wait: .seconds(loss.wait))
                 // A trial that is made anew is like the first one.
@@ -112,11 +102,8 @@ struct CompareCommand: AsyncParsableCommand {
             + losses(.drop) { _ in canDrop ? drops : 0 }
     }
 
-    private func tell(_ loss: Loss, _ outcome: Trial.Outcome) {
-        let gap = outcome.gap.map { "\($0.text(1)) ms" } ?? "never"
-        let line =
-            "\(loss.strike.rawValue), promotion after \(loss.wait.text(1)) s, \(loss.contender.rawValue): \(gap), "
-            + "\(outcome.sentToStale) stale, \(outcome.missing) missing, \(outcome.duplicates) twice"
-        FileHandle.standardError.write(Data("\(line)\n".utf8))
+    private func tell(_ loss: Loss, _ outcome: LossOutcome) {
+        let loss = "\(loss.strike.rawValue), promotion after \(loss.wait.text(1)) s, \(loss.contender.rawValue)"
+        PeerOptions.tell("\(loss): \(outcome)")
     }
 }

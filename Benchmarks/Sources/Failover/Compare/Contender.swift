@@ -18,23 +18,23 @@ enum Contender: String, Codable, CaseIterable, Hashable {
     var firstID: Int { (Self.allCases.firstIndex(of: self) ?? 0) * 100_000_000 }
     var ids: Range<Int> { firstID..<firstID + 100_000_000 }
 
-    /// - Parameter python: One that has hasql; without it only ours takes part.
+    /// - Returns: nil without a Python that has hasql: then only ours takes part.
     func command(
         dsn: String,
         trial: Int,
-        python: String?,
-        peers: String,
+        _ options: PeerOptions,
         writers: Int = 2,
         readers: Int = 1
     ) -> [String]? {
         // The ledger is empty before each trial: numbers that come again are no harm.
         let first = "\(firstID + trial % 90 * 1_000_000)"
         let load = ["\(writers)", "\(readers)"]
+        let hasql = options.python.map { [$0, "\(options.peers)/failover.py", dsn, first] + load }
         switch self {
         case .posthouse:
             return [CommandLine.arguments[0], "apply", dsn, first, "--writers", load[0], "--readers", load[1]]
-        case .hasql: return python.map { [$0, "\(peers)/failover.py", dsn, first] + load }
-        case .hasqlFast: return python.map { [$0, "\(peers)/failover.py", dsn, first] + load + ["0.02"] }
+        case .hasql: return hasql
+        case .hasqlFast: return hasql.map { $0 + ["0.02"] }
         }
     }
 }

@@ -6,30 +6,6 @@ import PosthouseTestKit
 
 /// One loss of a primary that a contender's application lives through, and the lost one's return as it was.
 struct Trial {
-    /// What the application felt.
-    struct Outcome: Codable {
-        /// Until its first write on the new primary: from the moment a tight loop on a warm connection could write, or,
-        /// after a silent loss, from the loss. In milliseconds; `nil`: not within the limit.
-        var gap: Double?
-        /// Rows on the old primary that were asked for after the first write on the new one was: they are lost.
-        var sentToStale = 0
-        /// Other acknowledged writes that the new primary does not have.
-        var missing = 0
-        var duplicates = 0
-        var acknowledged = 0
-        var failedWrites = 0
-        var reads = 0
-        var failedReads = 0
-
-        enum CodingKeys: String, CodingKey {
-            case missing, duplicates, acknowledged, reads
-            case gap = "first_write_ms"
-            case sentToStale = "sent_to_stale"
-            case failedWrites = "failed_writes"
-            case failedReads = "failed_reads"
-        }
-    }
-
     var servers: LocalCluster
     var filter: PacketFilter?
     var strike: Strike
@@ -40,7 +16,7 @@ struct Trial {
     /// How long all go on when the old primary is back.
     var afterwards: Duration = .seconds(2)
 
-    func run(_ contender: Contender, _ command: [String]) async throws -> Outcome {
+    func run(_ contender: Contender, _ command: [String]) async throws -> LossOutcome {
         let (old, heir) = (servers.primary, servers.replicas[0])
         try await replicateSynchronously(from: old, to: heir)
         let program = try ApplicationProgram(contender.name, command)
@@ -60,7 +36,7 @@ struct Trial {
         _ heir: LocalNode,
         _ contender: Contender,
         _ program: ApplicationProgram
-    ) async throws -> Outcome {
+    ) async throws -> LossOutcome {
         // Its pools warm up, and its checks are not in step with the loss.
         try await Task.sleep(for: .milliseconds(Int.random(in: 1500...2500)))
         let yardstick = try await WarmLoop(heir)
@@ -92,19 +68,12 @@ struct Trial {
         _ old: LocalNode,
         _ heir: LocalNode,
         gap: Double?
-    ) async throws -> Outcome {
-        let found = try await heir.ledger(of: contender)
-        var outcome = Outcome(gap: gap?.rounded(to: 1), duplicates: found.values.filter { $0 > 1 }.count)
-        outcome.failedWrites = report.failed
-        (outcome.reads, outcome.failedReads) = (report.reads, report.failedReads)
+    ) async throws -> LossOutcome {
         // Ids are given in order: what is later than the first one here was asked for later.
         let turn = report.acknowledged.first { $0.port == heir.port }?.ids.first
         let stale = try await old.ledger(of: contender).keys.filter { id in turn.map { id > $0 } ?? false }
-        outcome.sentToStale = stale.count
-        for server in report.acknowledged {
-            outcome.acknowledged += server.ids.count
-            outcome.missing += server.ids.filter { found[$0] == nil && !stale.contains($0) }.count
-        }
+        var outcome = LossOutcome(report, found: try await heir.ledger(of: contender), stale: Set(stale))
+        outcome.gap = gap?.rounded(to: 1)
         return outcome
     }
 
@@ -130,20 +99,6 @@ struct Trial {
                 throw ChildProgram.Failure(description: "\(heir.name) is no synchronous standby")
             }
             try await Task.sleep(for: .milliseconds(20))
-        }
-    }
-}
-
-extension LocalNode {
-    /// How often each id of the contender's is there.
-    func ledger(of contender: Contender) async throws -> [Int: Int] {
-        let range = contender.ids
-        let rows = try await query(
-            "SELECT id FROM ledger WHERE id >= \(range.lowerBound) AND id < \(range.upperBound)",
-            within: .seconds(60)
-        )
-        return rows.reduce(into: [:]) { found, row in
-            if let id = row.first.flatMap({ $0 }).flatMap({ Int($0) }) { found[id, default: 0] += 1 }
         }
     }
 }

@@ -18,17 +18,7 @@ struct CostCommand: AsyncParsableCommand {
     @Option(help: "How often the only server goes away and comes back.")
     var returns = 7
 
-    @Option(help: "A Python that has hasql.")
-    var python: String?
-
-    @Option(help: "The folder with the peers' scripts.")
-    var peers = "peers"
-
-    @Option(help: "The folder for the results; nothing is written if it is left out.")
-    var output: String?
-
-    @Option(help: "The compiler's version, for the record.")
-    var swiftVersion = "unknown"
+    @OptionGroup var options: PeerOptions
 
     func validate() throws {
         guard (1...600).contains(seconds), (1...100).contains(returns) else {
@@ -38,8 +28,8 @@ struct CostCommand: AsyncParsableCommand {
 
     func run() async throws {
         var results = CostResults(
-            measuredOn: Date.now.formatted(.iso8601.year().month().day()),
-            machine: MachineFacts(swift: swiftVersion),
+            measuredOn: PeerOptions.today,
+            machine: MachineFacts(swift: options.swiftVersion),
             seconds: seconds
         )
         for hosts in [3, 10, 100] {
@@ -48,7 +38,7 @@ struct CostCommand: AsyncParsableCommand {
                 for contender in Contender.allCases {
                     guard let command = self.command(contender, farm.dsn(of: servers), callers: 0) else { continue }
                     let cost = try await Watching(servers: servers, seconds: seconds).measure(contender, command, hosts)
-                    tell(cost.description)
+                    PeerOptions.tell(cost.description)
                     results.watching.append(cost)
                 }
             }
@@ -63,7 +53,7 @@ struct CostCommand: AsyncParsableCommand {
                     if let command = self.command(contender, dsn, callers: callers) {
                         let hunt = try await Hunting(proxy: proxy, seconds: min(seconds, 4), returns: returns)
                             .measure(contender, command, callers, port: servers.primary.port)
-                        tell(hunt.description)
+                        PeerOptions.tell(hunt.description)
                         results.hunting.append(hunt)
                     }
                     await proxy.close()
@@ -71,14 +61,10 @@ struct CostCommand: AsyncParsableCommand {
             }
         }
         print(results.report)
-        if let output { try results.write(to: URL(fileURLWithPath: output)) }
+        try options.write(results, as: "cost")
     }
 
     private func command(_ contender: Contender, _ dsn: String, callers: Int) -> [String]? {
-        contender.command(dsn: dsn, trial: 0, python: python, peers: peers, writers: callers, readers: 0)
-    }
-
-    private func tell(_ line: String) {
-        FileHandle.standardError.write(Data((line + "\n").utf8))
+        contender.command(dsn: dsn, trial: 0, options, writers: callers, readers: 0)
     }
 }

@@ -19,17 +19,7 @@ struct PatroniCommand: AsyncParsableCommand {
     @Option(help: "For how long Patroni believes a leader to live without a word from it, in seconds.")
     var lease = 20
 
-    @Option(help: "A Python that has hasql.")
-    var python: String?
-
-    @Option(help: "The folder with the peers' scripts.")
-    var peers = "peers"
-
-    @Option(help: "The folder for the results; nothing is written if it is left out.")
-    var output: String?
-
-    @Option(help: "The compiler's version, for the record.")
-    var swiftVersion = "unknown"
+    @OptionGroup var options: PeerOptions
 
     func validate() throws {
         guard (1...100).contains(losses), (20...120).contains(lease) else {
@@ -41,8 +31,8 @@ struct PatroniCommand: AsyncParsableCommand {
         let table = "CREATE TABLE ledger (id bigint NOT NULL)"
         let settings = LocalPatroni.Configuration(synchronous: true, lease: .seconds(lease), setUp: [table])
         var results = PatroniResults(
-            measuredOn: Date.now.formatted(.iso8601.year().month().day()),
-            machine: MachineFacts(swift: swiftVersion),
+            measuredOn: PeerOptions.today,
+            machine: MachineFacts(swift: options.swiftVersion),
             lease: lease
         )
         try await LocalPatroni.withCluster(settings) { patroni in
@@ -55,11 +45,11 @@ struct PatroniCommand: AsyncParsableCommand {
                 results.losses.append(
                     .init(way: loss.way, contender: loss.contender, route: loss.route, outcome: outcome)
                 )
-                tell("\(loss.way.rawValue), \(loss.contender.rawValue), \(loss.route.rawValue): \(outcome)")
+                PeerOptions.tell("\(loss.way.rawValue), \(loss.contender.rawValue), \(loss.route.rawValue): \(outcome)")
             }
         }
         print(results.report)
-        if let output { try results.write(to: URL(fileURLWithPath: output)) }
+        try options.write(results, as: "patroni")
     }
 
     private struct Loss {
@@ -82,10 +72,6 @@ struct PatroniCommand: AsyncParsableCommand {
     /// Through the proxy's port for the primary nobody can read from replicas.
     private func command(_ loss: Loss, _ number: Int, _ dsn: String) -> [String]? {
         let readers = loss.route == .direct ? 1 : 0
-        return loss.contender.command(dsn: dsn, trial: number, python: python, peers: peers, readers: readers)
-    }
-
-    private func tell(_ line: String) {
-        FileHandle.standardError.write(Data((line + "\n").utf8))
+        return loss.contender.command(dsn: dsn, trial: number, options, readers: readers)
     }
 }

@@ -10,7 +10,7 @@ struct PatroniResults: Codable {
         var way: PatroniTrial.Way
         var contender: Contender
         var route: PatroniTrial.Route
-        var outcome: PatroniTrial.Outcome
+        var outcome: LossOutcome
     }
 
     var version = 1
@@ -34,13 +34,6 @@ struct PatroniResults: Codable {
         self.lease = lease
     }
 
-    func write(to folder: URL) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try (encoder.encode(self) + Data("\n".utf8)).write(to: folder.appending(path: "patroni.json"))
-    }
-
     /// For a terminal.
     var report: String {
         PatroniTrial.Way.allCases.map(report).joined(separator: "\n\n")
@@ -53,7 +46,7 @@ struct PatroniResults: Codable {
         of contender: Contender,
         by route: PatroniTrial.Route,
         _ way: PatroniTrial.Way
-    ) -> [PatroniTrial.Outcome] {
+    ) -> [LossOutcome] {
         losses.filter { $0.way == way && $0.contender == contender && $0.route == route }.map(\.outcome)
     }
 
@@ -70,7 +63,7 @@ struct PatroniResults: Codable {
                 let those = outcomes(of: contender, by: route, way)
                 if those.isEmpty { continue }
                 let gaps = those.map { $0.gap ?? .infinity }
-                func sum(_ figure: KeyPath<PatroniTrial.Outcome, Int>) -> String {
+                func sum(_ figure: KeyPath<LossOutcome, Int>) -> String {
                     "\(those.map { $0[keyPath: figure] }.reduce(0, +))"
                 }
                 rows.append([

@@ -22,38 +22,10 @@ struct PatroniTrial {
         case haproxy
     }
 
-    /// What the application felt.
-    struct Outcome: Codable, CustomStringConvertible {
-        /// To its first write from the moment at which one that tries every millisecond on a warm connection could write; in
-        /// milliseconds; `nil`: not within 30 s.
-        var gap: Double?
-        /// From the order, or the death, to its first write; in milliseconds.
-        var outage: Double?
-        var missing = 0
-        var duplicates = 0
-        var acknowledged = 0
-        var failedWrites = 0
-        var reads = 0
-        var failedReads = 0
-
-        enum CodingKeys: String, CodingKey {
-            case missing, duplicates, acknowledged, reads
-            case gap = "first_write_ms"
-            case outage = "outage_ms"
-            case failedWrites = "failed_writes"
-            case failedReads = "failed_reads"
-        }
-
-        var description: String {
-            "\(gap.map { "\($0.text(1)) ms" } ?? "never"), \(failedWrites) failed writes, \(failedReads) failed reads, "
-                + "\(missing) missing, \(duplicates) twice"
-        }
-    }
-
     var patroni: LocalPatroni
     var way: Way
 
-    func run(_ contender: Contender, _ command: [String]) async throws -> Outcome {
+    func run(_ contender: Contender, _ command: [String]) async throws -> LossOutcome {
         try await patroni.waitUntilWhole()
         let old = try await patroni.leader()
         try await old.node.query("TRUNCATE ledger")
@@ -76,7 +48,7 @@ struct PatroniTrial {
         _ old: PatroniMember,
         _ contender: Contender,
         _ program: ApplicationProgram
-    ) async throws -> Outcome {
+    ) async throws -> LossOutcome {
         var loops: [(PatroniMember, WarmLoop)] = []
         for member in patroni.members where member !== old {
             loops.append((member, try await WarmLoop(member.node, rest: .milliseconds(1))))
@@ -92,7 +64,8 @@ struct PatroniTrial {
         let first = try await program.firstWrite(by: heir.node.port, within: .seconds(30))
         // What fails late is counted, too.
         try await Task.sleep(for: .seconds(2))
-        var outcome = try await reckon(contender, try await program.end(), on: heir.node)
+        let report = try await program.end()
+        var outcome = LossOutcome(report, found: try await heir.node.ledger(of: contender))
         outcome.gap = first.map { ((Double($0) - Double(possible)) / 1e6).rounded(to: 1) }
         outcome.outage = first.map { ((Double($0) - Double(lost)) / 1e6).rounded(to: 1) }
         return outcome
@@ -115,21 +88,5 @@ struct PatroniTrial {
             }
             throw failure
         }
-    }
-
-    private func reckon(
-        _ contender: Contender,
-        _ report: ApplicationReport,
-        on heir: LocalNode
-    ) async throws -> Outcome {
-        let found = try await heir.ledger(of: contender)
-        var outcome = Outcome(duplicates: found.values.count { $0 > 1 })
-        outcome.failedWrites = report.failed
-        (outcome.reads, outcome.failedReads) = (report.reads, report.failedReads)
-        for server in report.acknowledged {
-            outcome.acknowledged += server.ids.count
-            outcome.missing += server.ids.count { found[$0] == nil }
-        }
-        return outcome
     }
 }

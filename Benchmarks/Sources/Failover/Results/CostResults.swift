@@ -26,13 +26,6 @@ struct CostResults: Codable {
         self.seconds = seconds
     }
 
-    func write(to folder: URL) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try (encoder.encode(self) + Data("\n".utf8)).write(to: folder.appending(path: "cost.json"))
-    }
-
     /// For a terminal.
     var report: String {
         let watched =

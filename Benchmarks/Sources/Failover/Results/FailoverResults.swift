@@ -11,7 +11,7 @@ struct FailoverResults: Codable {
         /// From the loss to the promotion, in seconds.
         var promotionAfter: Double
         var contender: Contender
-        var outcome: Trial.Outcome
+        var outcome: LossOutcome
 
         enum CodingKeys: String, CodingKey {
             case strike, contender, outcome
@@ -40,22 +40,14 @@ struct FailoverResults: Codable {
         self.longestWait = longestWait
     }
 
-    mutating func add(_ outcome: Trial.Outcome, of contender: Contender, strike: Strike, wait: Double) {
+    mutating func add(_ outcome: LossOutcome, of contender: Contender, strike: Strike, wait: Double) {
         losses.append(
             Loss(strike: strike, promotionAfter: wait.rounded(to: 2), contender: contender, outcome: outcome)
         )
     }
 
-    func outcomes(of contender: Contender, _ strike: Strike) -> [Trial.Outcome] {
+    func outcomes(of contender: Contender, _ strike: Strike) -> [LossOutcome] {
         losses.filter { $0.strike == strike && $0.contender == contender }.map(\.outcome)
-    }
-
-    func write(to folder: URL) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try (encoder.encode(self) + Data("\n".utf8)).write(to: folder.appending(path: "failover.json"))
-        try Data(StripPlot(self).svg.utf8).write(to: folder.appending(path: "failover.svg"))
     }
 
     /// For a terminal.
@@ -80,10 +72,10 @@ struct FailoverResults: Codable {
             let those = outcomes(of: contender, strike)
             guard !those.isEmpty else { continue }
             let gaps = those.map { $0.gap ?? .infinity }
-            func sum(_ figure: KeyPath<Trial.Outcome, Int>) -> String {
+            func sum(_ figure: KeyPath<LossOutcome, Int>) -> String {
                 "\(those.map { $0[keyPath: figure] }.reduce(0, +))"
             }
-            func mean(_ figure: KeyPath<Trial.Outcome, Int>) -> String {
+            func mean(_ figure: KeyPath<LossOutcome, Int>) -> String {
                 (Double(those.map { $0[keyPath: figure] }.reduce(0, +)) / Double(those.count)).text(1)
             }
             rows.append([
