@@ -39,6 +39,34 @@ extension RealServers {
             print(Distribution(of: "\(readers) readers: first write after the freeze, promoted at once", resumed))
         }
 
+        /// Nobody writes or reads, so that nothing but the checks can tell. `POSTHOUSE_TEST_FAILOVERS=20` does it so many times
+        /// and prints the distribution.
+        @Test func whoWasIdleLeavesAFrozenPrimaryToo() async throws {
+            var resumed: [Duration] = []
+            try await LocalCluster.withCluster(.init(replicas: 1, setUp: [Application.table])) { servers in
+                for _ in 0..<max(1, freezesToMeasure) {
+                    let (frozen, heir) = (servers.primary, servers.replicas[0])
+                    let cluster = try PostgresCluster(servers.dsn())
+                    try await cluster.ready()
+                    // Its checks are not in step with the freeze.
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 500...1500)))
+                    let began = ContinuousClock.now
+                    try await frozen.pause()
+                    try await heir.promote(waiting: false)
+                    try await eventually("the successor is elected") { cluster.snapshot().primary == heir.address }
+                    resumed.append(began.duration(to: .now))
+                    try await cluster.write { try await $0.execute("INSERT INTO ledger VALUES (1)") }
+                    await cluster.close()
+                    try await servers.repoint(to: heir)
+                    try await frozen.resume()
+                    try await frozen.rejoin(following: heir)
+                    try await frozen.waitUntilStreaming(from: heir)
+                }
+            }
+            print(Distribution(of: "idle: successor elected after the freeze, promoted at once", resumed))
+            #expect(resumed.allSatisfy { $0 < .seconds(20) })
+        }
+
         /// As most failovers go: the freeze is known long before somebody is promoted.
         @Test func aTransactionOnAFrozenPrimaryCannotGoOnWhenItsSuccessorIsThere() async throws {
             try await LocalCluster.withCluster(.init(replicas: 1, setUp: [Application.table])) { servers in
