@@ -70,22 +70,32 @@ private final class FakeWitness: PrimaryWitness {
         )
     }
 
+    /// - Parameter refreshDelay: Long where a host must not be forgotten, however rarely this process gets to run.
     private func cluster(
         _ fencing: FencingPolicy,
-        clock: any ClusterClock = RealTime()
+        clock: any ClusterClock = RealTime(),
+        refreshDelay: Duration = .milliseconds(20)
     ) async throws -> Cluster<FakeDriver> {
         let cluster = try Cluster(
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
                 acquireTimeout: patience,
-                refreshDelay: .milliseconds(20),
+                refreshDelay: refreshDelay,
                 refreshTimeout: .milliseconds(100),
                 fencing: fencing
             ),
             clock: clock
         )
         try await cluster.ready(timeout: patience)
+        return cluster
+    }
+
+    /// One that finds both primaries answering when the second server is promoted beside the first.
+    private func disputed(_ fencing: FencingPolicy) async throws -> Cluster<FakeDriver> {
+        let cluster = try await cluster(fencing, refreshDelay: .seconds(60))
+        servers[1].promote(to: 2)
+        cluster.core.checkNow()
         return cluster
     }
 
@@ -98,8 +108,7 @@ private final class FakeWitness: PrimaryWitness {
     }
 
     @Test func refusedWritesWaitUntilTheOperatorDecides() async throws {
-        let cluster = try await cluster(.refuse)
-        servers[1].promote(to: 2)
+        let cluster = try await disputed(.refuse)
         #expect(await eventually { cluster.snapshot().primary == nil })
         let write = Task { try await cluster.write { try $0.execute("write") } }
         #expect(await eventually { cluster.snapshot().waiting == 1 })
@@ -112,8 +121,7 @@ private final class FakeWitness: PrimaryWitness {
 
     @Test func theWitnessDecides() async throws {
         let witness = FakeWitness(.host("db0:5432"))
-        let cluster = try await cluster(.witness(witness))
-        servers[1].promote(to: 2)
+        let cluster = try await disputed(.witness(witness))
         #expect(await eventually { witness.questions > 0 && cluster.snapshot().primary == "db0:5432" })
         try await cluster.write { try $0.execute("write") }
         #expect(servers[0].statements == ["write"])
@@ -124,8 +132,7 @@ private final class FakeWitness: PrimaryWitness {
     @Test(arguments: [0, 1])
     func aWitnessThatDoesNotAnswerIsAskedAgain(silence: Int) async throws {
         let witness = FakeWitness([.error, .host(nil)][silence])
-        let cluster = try await cluster(.witness(witness))
-        servers[1].promote(to: 2)
+        let cluster = try await disputed(.witness(witness))
         #expect(await eventually { witness.questions >= 1 && cluster.snapshot().primary == nil })
         witness.change(.host("db1:5432"))
         #expect(await eventually { cluster.snapshot().primary == "db1:5432" })
@@ -137,8 +144,7 @@ private final class FakeWitness: PrimaryWitness {
 
     @Test func aWitnessThatDoesNotReturnIsNotAskedMeanwhile() async throws {
         let witness = FakeWitness(.never)
-        let cluster = try await cluster(.witness(witness))
-        servers[1].promote(to: 2)
+        let cluster = try await disputed(.witness(witness))
         // It counts as silent, again and again.
         #expect(await eventually { cluster.core.state.withLock { $0.machine.dispute.questions } >= 3 })
         #expect(witness.questions == 1)
@@ -153,8 +159,7 @@ private final class FakeWitness: PrimaryWitness {
 
     @Test func aClusterClosesWhileItsWitnessIsSilent() async throws {
         let witness = FakeWitness(.never)
-        let cluster = try await cluster(.witness(witness))
-        servers[1].promote(to: 2)
+        let cluster = try await disputed(.witness(witness))
         #expect(await eventually { witness.questions >= 1 })
         await cluster.close()
         witness.wake()
