@@ -3,9 +3,10 @@
 /// When a host is checked next: calm, hunting, or reconnecting. A pure value.
 ///
 /// Calm, an open session is asked every `refreshDelay`. From the moment the primary is lost or doubted, every open
-/// session is asked every 5 ms for ten seconds, every 10 ms until the first minute is over, then less and less often, and never
-/// more than an eighth of the time: the answer costs a server less than 0.1 ms, but one that is busy, or has a thousand such
-/// clients, is asked less often. A check that somebody asks for, because a connection noticed something, is made at once.
+/// session is asked every 5 ms for ten seconds, every 10 ms until the first minute is over, then less and less often, with
+/// pauses of eight times the last answer's time, up to 100 ms: an answer costs a server less than 0.1 ms, but one that is
+/// busy, or has a thousand such clients, is asked less often. A check that somebody asks for, because a connection noticed
+/// something, is made at once.
 /// A new session costs it milliseconds, so at most one attempt is under way for a host, 100 ms to 1 s apart with
 /// full jitter; only the first attempt after a loss is made at once.
 struct CheckSchedule: Sendable {

@@ -138,7 +138,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             }
             guard due > now, !Task.isCancelled else {
                 // Whoever asks from now on asks for the next one.
-                wantsCheck.store(false, ordering: .releasing)
+                let isWanted = wantsCheck.exchange(false, ordering: .sequentiallyConsistent)
                 if isWanted { schedule.withLock { $0.beginsOnRequest() } }
                 return
             }

@@ -11,6 +11,8 @@ final class Freshness<Connection: Sendable>: Sendable {
     fileprivate struct State {
         var meter = LagMeter()
         var lags: [Int: ReplicaLag] = [:]
+        /// The primary has not told where it is for too long: until one does, nobody knows who is behind.
+        var isBlind = false
         var rules = ReadRules()
         var filters: [Int: MemberFilter] = [:]
         var hosts: [ReadRules.Host] = []
@@ -55,14 +57,16 @@ final class Freshness<Connection: Sendable>: Sendable {
             state.systemIdentifier = machine.systemIdentifier
             state.timeline = machine.highestTimeline
             // A host may serve for longer than its last report tells how far it is.
-            let isMeasured = machine.knowsThePrimarysPosition(at: now)
+            if !machine.knowsThePrimarysPosition(at: now) { state.isBlind = true }
             state.hosts = machine.hosts.enumerated().map { index, host in
                 let isReplica = host.serves.contains(.replica) && !readless.contains(index)
-                if host.role != .replica || !machine.isCurrent(index, now: now) { state.lags[index] = nil }
+                if state.isBlind || host.role != .replica || !machine.isCurrent(index, now: now) {
+                    state.lags[index] = nil
+                }
                 return ReadRules.Host(
                     isPrimary: host.serves.contains(.primary),
                     isReplica: isReplica,
-                    lag: isMeasured ? state.lags[index] : nil
+                    lag: state.lags[index]
                 )
             }
             return state.changes(now: now)
@@ -87,7 +91,9 @@ final class Freshness<Connection: Sendable>: Sendable {
     ) {
         let changes = state.withLock { state in
             state.measure(report, of: host, asked: asked, isPrimary: isPrimary)
-            if state.hosts.indices.contains(host) { state.hosts[host].lag = isMeasured ? state.lags[host] : nil }
+            if !isMeasured { state.isBlind = true }
+            if state.isBlind { state.lags[host] = nil }
+            if state.hosts.indices.contains(host) { state.hosts[host].lag = state.lags[host] }
             return state.changes(now: now)
         }
         for (filter, members) in changes { group.setFilter(filter, members: members) }
@@ -171,6 +177,7 @@ extension Freshness.State {
     ) {
         if isPrimary, !report.isInRecovery, let position = report.position {
             meter.noteWritten(position, timeline: report.timeline, asked: asked)
+            isBlind = false
         } else if report.isInRecovery {
             lags[host] = meter.lag(
                 replayed: report.position,

@@ -77,6 +77,7 @@ extension TopologyMachine {
             highestTimelines[systemIdentifier] = timeline
         }
         incumbent = host
+        hadPrimary = true
         dispute.isOpen = false
         return true
     }

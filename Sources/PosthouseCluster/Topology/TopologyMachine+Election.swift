@@ -36,13 +36,14 @@ extension TopologyMachine {
     /// used. It decides on what is known now, and waits for nobody's answer but once: see `unheardRival`.
     mutating func elect(_ verdicts: inout [Verdict], now: ContinuousClock.Instant) -> Int? {
         dispute.isAmbiguous = false
+        let awaited = awaitsRival
         awaitsRival = false
         var candidates = verdicts.indices.filter { verdicts[$0].serves.contains(.primary) }
         if isOff(.drainedIncumbents) { candidates.removeAll { hosts[$0].isDrained } }
         let aliases = isOff(.aliases) ? [] : aliases(among: candidates)
         candidates.removeAll { candidate in aliases.contains { $0.index == candidate } }
         var winner = dispute.isOpen ? nil : choose(among: candidates, &verdicts)
-        if let candidate = winner, let unheard = unheardRival(of: candidate, now: now) {
+        if let candidate = winner, let unheard = unheardRival(of: candidate, isAwaited: awaited, now: now) {
             awaitsRival = true
             verdicts[candidate].serves = []
             verdicts[candidate].reason =
@@ -84,8 +85,10 @@ extension TopologyMachine {
     /// one that is known to replicas only: then anybody who is unheard may be meant.
     ///
     /// The first check of a host ends soon, with an answer or without; what takes longer is not waited for.
-    private func unheardRival(of candidate: Int, now: ContinuousClock.Instant) -> Int? {
-        guard !hadPrimary, !isOff(.strangersFollowed), rivalsAwaitedUntil.map({ now < $0 }) ?? true,
+    private func unheardRival(of candidate: Int, isAwaited: Bool, now: ContinuousClock.Instant) -> Int? {
+        guard !hadPrimary, !isOff(.strangersFollowed),
+            // Only the alarm ends it: it knows whether this process could have heard anybody meanwhile.
+            isAwaited ? !isWaitedOut : rivalsAwaitedUntil.map({ now < $0 }) ?? true,
             let unheard = members.first(where: { !hosts[$0].isHeard })
         else { return nil }
         var strangers = 0

@@ -170,9 +170,11 @@ extension TopologyMachine {
     /// another server or another run of it, behind a pooler or an address that several share.
     private mutating func renew(_ host: Int, now: ContinuousClock.Instant) {
         guard hosts[host].isAnswering, !hosts[host].isShared, let reportedAt = hosts[host].reportedAt,
-            now < reportedAt + settings.evidenceLife * Self.mostRenewals
+            let vouchedAt = hosts[host].vouchedAt
         else { return }
-        hosts[host].vouchedAt = now
+        // From then on it has its usual life.
+        let last = reportedAt + settings.evidenceLife * (Self.mostRenewals - 1)
+        hosts[host].vouchedAt = max(vouchedAt, min(now, last))
     }
 
     mutating func suspect(

@@ -19,7 +19,7 @@ import PosthousePool
 /// 7. The first primary is elected when every host was heard of, or the grace for that is over and no replica says that a
 ///    host is missing.
 /// 8. No host serves on an answer that is older than ``Settings/evidenceLife``, times not counted in which this process
-///    could not run. A host that goes on answering users is not forgotten for a while, ``mostRenewals`` times as long:
+///    could not run. A host that goes on answering users is not forgotten for ``mostRenewals`` times as long, at most:
 ///    their sessions are with the run that the checks know, as far as anybody can tell.
 /// 9. If any host could serve reads, one does: hold-down does not leave them without a host.
 /// 10. While it is disputed who the primary is, nobody is.
@@ -102,13 +102,15 @@ struct TopologyMachine: Sendable {
     var incumbent: Int?
     var isHunting = true
     var election = Election.untried
-    /// Whether somebody was the primary before.
+    /// Whether somebody was the primary before, or was said to be by whoever decides that.
     var hadPrimary = false
     /// The first primary waits for somebody who was not heard, until then.
     var awaitsRival = false
     var rivalsAwaitedUntil: ContinuousClock.Instant?
     /// The time for that was given again, because this process could not run.
     var awaitsRivalAgain = false
+    /// It is over.
+    var isWaitedOut = false
     /// The cluster's identity: plurality of the hosts until more than half of them agree, then fixed.
     var systemIdentifier: UInt64?
     var identityIsFixed = false
@@ -169,6 +171,8 @@ struct TopologyMachine: Sendable {
                 // Once: a process that is held up again and again is not to wait for ever.
                 awaitsRivalAgain = true
                 rivalsAwaitedUntil = now + Self.patience
+            } else if awaitsRival, let end = rivalsAwaitedUntil, end <= now {
+                isWaitedOut = true
             }
             age(stall: stall, now: now, into: &actions)
         case .added(let host, let label):

@@ -204,6 +204,24 @@ import Testing
         #expect(script.machine.primary == 1)
     }
 
+    /// What is handled first when a process goes on is not the alarm.
+    @Test func onlyTheAlarmEndsTheWaitForARival() {
+        var script = copyFirst()
+        script.now += .seconds(10)
+        script.fail(0, .local)
+        script.answer(1, 2)
+        #expect(script.machine.primary == nil)
+        script.pass(.zero, stall: .seconds(10))
+        script.answer(0, script.primary())
+        #expect(script.machine.primary == 0)
+    }
+
+    @Test func whoDecidesNeedNotWaitForARival() {
+        var script = copyFirst()
+        script.handle(.preferred(host: 1))
+        #expect(script.machine.primary == 1)
+    }
+
     /// Two copies; one of the three replicas follows the first of them.
     @Test func aRivalIsWaitedForAlsoWhereSeveralClaimToBeThePrimary() {
         var script = MachineScript(hosts: 6)

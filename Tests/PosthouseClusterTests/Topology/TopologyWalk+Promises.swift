@@ -42,9 +42,14 @@ extension TopologyWalk {
     }
 
     /// A replica that answers tells of a primary that nobody has asked, and no replica tells of the one that is used.
-    mutating func checkFirstElection() {
+    mutating func checkFirstElection(after event: TopologyMachine.Event) {
         guard let primary = machine.primary, !hadPrimary else { return }
         hadPrimary = true
+        // Whoever decides it need not wait.
+        switch event {
+        case .preferred, .testified: return
+        default: break
+        }
         guard let since = mayHavePrimarySince, now < since + TopologyMachine.patience else { return }
         let told = active.compactMap { host -> String? in
             let record = machine.hosts[host]

@@ -191,10 +191,9 @@ struct TopologyWalk {
         let isMiss = kind == .timedOut || kind == .unreachable || kind == .lost && fresh
         if isMiss { hosts[host].misses += 1 }
         let record = machine.hosts[host]
-        if heard, isMiss, record.isAnswering, !record.isShared, let reportedAt = record.reportedAt,
-            now < reportedAt + life * TopologyMachine.mostRenewals
-        {
-            hosts[host].vouchedAt = now
+        if heard, isMiss, record.isAnswering, !record.isShared, let reportedAt = record.reportedAt {
+            let last = reportedAt + life * (TopologyMachine.mostRenewals - 1)
+            hosts[host].vouchedAt = max(hosts[host].vouchedAt ?? last, min(now, last))
         }
         let isProof = isMiss ? hosts[host].misses >= 2 && fresh && !heard : kind != .lost
         hosts[host].failedAt = now
@@ -370,7 +369,8 @@ struct TopologyWalk {
         }
         if active.allSatisfy({ hosts[$0].isHeard }) { mayHavePrimarySince = mayHavePrimarySince ?? now }
         checkInvariants()
-        checkFirstElection()
+        if machine.hadPrimary, machine.primary == nil { hadPrimary = true }
+        checkFirstElection(after: event)
         checkSuccession(after: writer, by: event)
         return actions
     }
