@@ -149,7 +149,7 @@ public struct LibPQDriver: ClusterDriver {
         }
     }
 
-    /// Asks for what changes, and for nothing that the server reads from a file: it answers at once also while it is being
+    /// Asks for what changes, and for nothing that is in the control file, which a server keeps locked while it is being
     /// promoted.
     public func probe(
         _ connection: DatabaseConnection,

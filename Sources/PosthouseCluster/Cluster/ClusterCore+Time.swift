@@ -88,31 +88,3 @@ extension ClusterCore {
         if isTooLate { for task in tasks { task.cancel() } }
     }
 }
-
-// MARK: - Routine
-
-extension ClusterCore.State {
-    /// A report from which nothing follows but where its host is in the log.
-    struct Routine {
-        var host: Int
-        var report: HostReport
-        var asked: ContinuousClock.Instant
-        var isPrimary: Bool
-        var isMeasured: Bool
-    }
-
-    /// Takes the next piece of evidence out of the inbox, if it is such a report: without a copy of what is known of all hosts.
-    mutating func takeRoutine(now: ContinuousClock.Instant) -> Routine? {
-        guard case .reported(let host, let report, let asked) = inbox.first,
-            machine.takeRoutinely(report, of: host, asked: asked, now: now)
-        else { return nil }
-        inbox.removeFirst()
-        return Routine(
-            host: host,
-            report: report,
-            asked: asked,
-            isPrimary: machine.hosts[host].serves.contains(.primary),
-            isMeasured: machine.knowsThePrimarysPosition(at: now)
-        )
-    }
-}

@@ -221,14 +221,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             switch work {
             case nil: return
             case .routine(let routine):
-                freshness.note(
-                    routine.report,
-                    of: routine.host,
-                    asked: routine.asked,
-                    isPrimary: routine.isPrimary,
-                    isMeasured: routine.isMeasured,
-                    now: now
-                )
+                freshness.note(routine, now: now)
                 continue
             case .step(let next): step = next
             }
@@ -250,7 +243,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
 
     private enum Work {
         case step(Step)
-        case routine(State.Routine)
+        case routine(RoutineReport)
     }
 
     private struct Step {

@@ -138,8 +138,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             }
             guard due > now, !Task.isCancelled else {
                 // Whoever asks from now on asks for the next one.
-                let isWanted = wantsCheck.exchange(false, ordering: .sequentiallyConsistent)
-                if isWanted { schedule.withLock { $0.beginsOnRequest() } }
+                let answersRequest = wantsCheck.exchange(false, ordering: .sequentiallyConsistent)
+                if answersRequest { schedule.withLock { $0.beginsOnRequest() } }
                 return
             }
             // A hunt that begins or ends rings too: the time is computed anew.

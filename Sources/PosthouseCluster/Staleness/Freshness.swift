@@ -77,21 +77,11 @@ final class Freshness<Connection: Sendable>: Sendable {
     }
 
     /// A healthy host said again what it is, and where it is in the log.
-    ///
-    /// - Parameters:
-    ///   - isPrimary: Whether it takes the writes.
-    ///   - isMeasured: Whether it is known where the primary is.
-    func note(
-        _ report: HostReport,
-        of host: Int,
-        asked: ContinuousClock.Instant,
-        isPrimary: Bool,
-        isMeasured: Bool,
-        now: ContinuousClock.Instant
-    ) {
+    func note(_ routine: RoutineReport, now: ContinuousClock.Instant) {
+        let host = routine.host
         let changes = state.withLock { state in
-            state.measure(report, of: host, asked: asked, isPrimary: isPrimary)
-            if !isMeasured { state.isBlind = true }
+            state.measure(routine.report, of: host, asked: routine.asked, isPrimary: routine.isPrimary)
+            if !routine.isMeasured { state.isBlind = true }
             if state.isBlind { state.lags[host] = nil }
             if state.hosts.indices.contains(host) { state.hosts[host].lag = state.lags[host] }
             return state.changes(now: now)
