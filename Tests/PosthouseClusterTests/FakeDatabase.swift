@@ -24,6 +24,10 @@ final class FakeServer: Sendable {
         var open = 0
         /// What new connections reach instead, as behind a name that was moved.
         var replacement: HostReport?
+        /// Nobody hears anything who opens a session for checks; those that are open work.
+        var keepsMonitorsWaiting = false
+        /// How many of them were kept waiting.
+        var kept = 0
         /// What is measured of each statement.
         var responseTime: Duration?
     }
@@ -133,6 +137,12 @@ struct FakeDriver: ClusterDriver {
         case .stuck: try await hang(while: server)
         case .up: break
         }
+        let isKept = server.state.withLock { state in
+            let isKept = state.keepsMonitorsWaiting && purpose == .monitor
+            if isKept { state.kept += 1 }
+            return isKept
+        }
+        if isKept { try await hang(until: deadline) }
         let report = server.state.withLock { state in
             state.connects += 1
             state.open += 1

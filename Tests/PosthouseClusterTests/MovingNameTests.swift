@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PosthouseBase
 import PosthousePool
 import Testing
 
@@ -65,6 +66,18 @@ import Testing
         #expect(name.statements.isEmpty)
         lead(to: HostReport(isInRecovery: false, systemIdentifier: 7, timeline: 3, incarnation: 300))
         try await cluster.write { try $0.execute("w") }
+        await cluster.close()
+    }
+
+    /// While nobody is the primary, the sessions of the checks are compared with new ones now and then.
+    @Test func aSecondLookThatTakesTooLongDoesNotCostTheFirst() async throws {
+        lead(to: HostReport(isInRecovery: true, systemIdentifier: 7, timeline: 3, incarnation: 200))
+        #expect(await eventually { cluster.snapshot().hosts[0].role == .replica })
+        name.change { $0.keepsMonitorsWaiting = true }
+        #expect(await eventually { name.state.withLock { $0.kept } > 0 })
+        name.promote(to: 4)
+        try await cluster.write { try $0.execute("w") }
+        #expect(name.statements == ["w"])
         await cluster.close()
     }
 

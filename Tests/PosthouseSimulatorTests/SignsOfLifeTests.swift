@@ -103,6 +103,14 @@ import Testing
         #expect(outcome == Outcome(states: [.up]))
     }
 
+    /// It was slow once, so that its checks have no session, and there is none to be had.
+    @Test func aHostIsUsedAsLongAsItsUsersAreAnsweredThoughThisProcessHasNoDescriptors() {
+        let isSlowNoMore = Fault.slow(host: .host(0), milliseconds: 0)
+        let faults = [(0, Self.slow), (2_500, .exhaust(true)), (2_600, isSlowNoMore)]
+        let outcome = outcome(of: faults, users: 8, for: .seconds(20))
+        #expect(outcome == Outcome(states: [.up]))
+    }
+
     /// Nobody knows how far it is behind, whatever it said before it became slow.
     @Test func aSlowReplicaThatIsUsedIsFreshForNobodyWhoAsks() {
         let log = Log()
@@ -149,8 +157,8 @@ import Testing
     func aSlowHostThatFallsSilentIsFoundSoon(after milliseconds: Int) throws {
         let faults = [(0, Self.slow), (milliseconds, Self.freeze)]
         let outcome = outcome(of: faults, users: 8, for: .seconds(6))
-        // The answers that were on their way, a check under way while they came, a pause, and a check of its own.
-        let bound = Duration.milliseconds(3_700)
+        // The answers that were on their way, a check under way while they came, and two checks with pauses between them.
+        let bound = Duration.milliseconds(4_900)
         #expect(try #require(outcome.leftAfter) < bound)
         #expect(outcome.violations == [])
     }

@@ -26,6 +26,14 @@ struct PeerOptions: ParsableArguments {
         FileHandle.standardError.write(Data((line + "\n").utf8))
     }
 
+    /// - Returns: What is there of `name`.json; `nil` without a folder or without the file.
+    func read<Results: Decodable>(_ name: String) throws -> Results? {
+        guard let output else { return nil }
+        let file = URL(fileURLWithPath: output).appending(path: "\(name).json")
+        guard FileManager.default.fileExists(atPath: file.path) else { return nil }
+        return try JSONDecoder().decode(Results.self, from: Data(contentsOf: file))
+    }
+
     /// Writes `name`.json and what else belongs to it, if there is a folder for that.
     func write(_ results: some Encodable, as name: String, and others: [String: String] = [:]) throws {
         guard let output else { return }

@@ -28,7 +28,7 @@ public struct ClusterConfiguration: Sendable {
     public var budget: ConnectionBudget?
     /// The time between two health checks of a host while all is well. Default: 1 s.
     public var refreshDelay: Duration
-    /// The most a health check may take, connecting included. Default: 1 s.
+    /// The most a health check may take, connecting included. Default: 1 s. Both: a day at most.
     public var refreshTimeout: Duration
     /// Whether reads go to the primary while no replica is there. Default: false.
     public var fallbackPrimary: Bool
@@ -105,6 +105,8 @@ public struct ClusterConfiguration: Sendable {
         self.seed = seed
     }
 
+    private static let longestTime = Duration.seconds(86_400)
+
     /// How long an answer speaks for its host: twice ``refreshDelay`` and three times ``refreshTimeout``, at least 2 s; with
     /// the defaults 5 s.
     ///
@@ -117,6 +119,9 @@ public struct ClusterConfiguration: Sendable {
         if acquireTimeout < .zero { return "acquireTimeout must not be negative" }
         if refreshDelay < CheckSchedule.leastGap { return "refreshDelay must be at least \(CheckSchedule.leastGap)" }
         if refreshTimeout <= .zero { return "refreshTimeout must be positive" }
+        if max(refreshDelay, refreshTimeout) > Self.longestTime {
+            return "refreshDelay and refreshTimeout must be at most a day"
+        }
         if let complaint = staleness?.limit.complaint { return complaint }
         if !(0...1).contains(primaryAsReplicaWeight) { return "primaryAsReplicaWeight must be in 0...1" }
         if let (host, _) = hostWeights.first(where: { !$0.value.isFinite || $0.value < 0 }) {

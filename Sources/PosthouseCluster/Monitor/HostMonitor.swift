@@ -13,7 +13,7 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         var outcome: Result<HostReport, HostFailure>
         /// Whether it ran on a session opened for it.
         var fresh: Bool
-        /// Whether users were answered while it ran. Looked at only where that matters.
+        /// Whether users were answered while it ran; if it could not run, since the last one. Looked at only where that matters.
         var wasHeard = false
         var responseTime: Duration
         var began: ContinuousClock.Instant
@@ -115,10 +115,12 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
     /// Checks until the task is cancelled; each check ends before the next begins.
     func run(_ report: @Sendable (Check) -> Void) async {
         var session: Session?
+        var answersBefore = answers()
         while !Task.isCancelled {
             await pause(hasSession: session != nil)
             if Task.isCancelled { break }
-            let check = await check(&session)
+            let check = await check(&session, answersBefore)
+            answersBefore = answers()
             let now = clock.now
             let draw = random()
             let ending = session != nil ? .answered : check.ending
@@ -151,7 +153,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         try await driver.connect(to: endpoint, for: .monitor, observer: observer, deadline: deadline)
     }
 
-    private func check(_ session: inout Session?) async -> Check {
+    /// - Parameter answersSoFar: Those that users had got when the last check ended.
+    private func check(_ session: inout Session?, _ answersSoFar: UInt64) async -> Check {
         let began = clock.now
         let deadline = began + timeout
         // A host that is kept out asks for a new session at each check, and a hunt checks it every 5 ms.
@@ -165,7 +168,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         let answersBefore = fresh ? answers() : 0
         let isAsked = wantsSecondSession.load(ordering: .relaxed)
         if let old = session, schedule.withLock({ $0.looksAgain(at: began, isAsked: isAsked) }),
-            let other = try? await open(by: deadline)
+            // If that takes too long, there is time left to ask the first.
+            let other = try? await open(by: began + timeout / 2)
         {
             wantsSecondSession.store(false, ordering: .relaxed)
             // Not before: a server that has no room for another one is to be watched on.
@@ -207,10 +211,11 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             if failure.kind == .timedOut, clock.stall(since: began) > Self.toleratedStall {
                 failure = HostFailure(.local, reason: "this process was stopped or starved during the check")
             }
+            let wasHeard = failure.kind == .local ? answers() != answersSoFar : fresh && answers() != answersBefore
             return Check(
                 outcome: .failure(failure),
                 fresh: fresh,
-                wasHeard: fresh && answers() != answersBefore,
+                wasHeard: wasHeard,
                 responseTime: began.duration(to: clock.now),
                 began: began
             )

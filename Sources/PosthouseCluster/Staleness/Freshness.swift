@@ -9,7 +9,7 @@ import PosthousePool
 /// first that becomes one. Told of reports by one task at a time (``ClusterCore``), asked by all.
 final class Freshness<Connection: Sendable>: Sendable {
     fileprivate struct State {
-        var meter = LagMeter()
+        var meter: LagMeter
         var lags: [Int: ReplicaLag] = [:]
         /// The primary has not told where it is for too long: until one does, nobody knows who is behind.
         var isBlind = false
@@ -23,12 +23,13 @@ final class Freshness<Connection: Sendable>: Sendable {
     }
 
     private let group: PoolGroup<Connection>
-    private let state = Guarded(State())
+    private let state: Guarded<State>
     /// Reads wait here for a timeline that this process has not heard of.
     private let timelines = ConditionQueue<UInt32>()
 
-    init(_ group: PoolGroup<Connection>) {
+    init(_ group: PoolGroup<Connection>, refreshDelay: Duration) {
         self.group = group
+        state = Guarded(State(meter: LagMeter(refreshDelay: refreshDelay)))
     }
 
     /// How far the host is behind, if it is a replica and that is known.

@@ -6,15 +6,28 @@
 /// two machines' clocks.
 struct LagMeter: Sendable {
     private struct Mark {
+        /// From then on, or from a moment before it was told, the primary was beyond what it had told before.
         var at: ContinuousClock.Instant
+        /// When it was asked.
+        var asked: ContinuousClock.Instant
         var position: UInt64
     }
+
+    /// The longest time between two of the primary's answers for which the second one tells when it wrote: that it was just
+    /// now. After a longer one it may have been at once.
+    private let longestGap: Duration
+    private var lastAsked: ContinuousClock.Instant?
 
     /// In the order of time and position. When there are too many, every other one of the older half goes: the past gets
     /// coarser the longer ago it is.
     private var marks: [Mark] = []
     private var timeline: UInt32?
     static let most = 256
+
+    /// - Parameter refreshDelay: How long it usually takes until the primary is asked again.
+    init(refreshDelay: Duration) {
+        longestGap = refreshDelay * 2
+    }
 
     /// The newest known position of the primary.
     var written: UInt64? { marks.last?.position }
@@ -28,11 +41,14 @@ struct LagMeter: Sendable {
             marks.removeAll { $0.position > position }
             self.timeline = timeline
         }
+        let before = lastAsked ?? asked
+        lastAsked = max(before, asked)
         if let last = marks.last {
             // A position that was known before says nothing new; one that was overtaken on its way neither.
-            guard position > last.position, asked > last.at else { return }
+            guard position > last.position, asked > last.asked else { return }
         }
-        marks.append(Mark(at: asked, position: position))
+        let isGap = before.duration(to: asked) > longestGap
+        marks.append(Mark(at: isGap ? before : asked, asked: asked, position: position))
         if marks.count > Self.most { thin() }
     }
 
@@ -58,7 +74,7 @@ struct LagMeter: Sendable {
             let middle = (low + high) / 2
             if marks[middle].position > replayed { high = middle } else { low = middle + 1 }
         }
-        guard low < marks.count, marks[low].at < asked else { return ReplicaLag(bytes: bytes, time: .zero) }
+        guard low < marks.count, marks[low].asked < asked else { return ReplicaLag(bytes: bytes, time: .zero) }
         return ReplicaLag(bytes: bytes, time: marks[low].at.duration(to: asked))
     }
 }

@@ -7,7 +7,8 @@ public struct ReplicaLag: Sendable, Hashable {
     /// For how long the primary had been beyond the replica's position when that was asked. Zero for a replica that has
     /// replayed all that was known of, however long ago the last write was.
     ///
-    /// The primary is asked every ``ClusterConfiguration/refreshDelay``: this is too low by up to that, never too high.
+    /// The primary is asked every ``ClusterConfiguration/refreshDelay``: this is too low by up to that, never too high. After
+    /// a time more than twice as long in which it did not answer, it counts as if it had written at the beginning of that time.
     public var time: Duration
 
     /// Makes a lag.

@@ -11,8 +11,8 @@
 ///    └─► down, starting, frozen, busy, misconfigured ──► (probe answered) ──► up
 /// ```
 /// Suspicion never changes a state; probes and the age of their answers do. One probe is proof where the server, or its
-/// machine, says so (refused, 57P03, 53300, 28xxx); silence is proof when it was met twice, the second time on a new
-/// connection while no user was answered either. What was answered longer ago than ``ClusterConfiguration/evidenceLife`` is
+/// machine, says so (refused, 57P03, 53300, 28xxx); silence is proof when it was met twice in a row, the second time
+/// on a new connection, while no user was answered either. What was answered longer ago than ``ClusterConfiguration/evidenceLife`` is
 /// not known any more; twelve times as long ago, while users are answered.
 ///
 /// `busy` keeps what the host served: it is alive, only full. A host that is `up` may serve nothing all the same: it is

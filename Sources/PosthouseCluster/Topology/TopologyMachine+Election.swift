@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension TopologyMachine {
-    /// How long the first primary waits, at most, for a host that replicas seem to follow. Less than a user's patience.
+    /// How long the first primary waits, at most, for a host that replicas seem to follow. Less than a user's patience. Once,
+    /// it waits on for as long as this process could not run meanwhile.
     static let patience = Duration.seconds(3)
 
     /// Whether the time has come for a first primary, or there was one before.
     mutating func mayElect(_ verdicts: [Verdict], now: ContinuousClock.Instant, into actions: inout [Action]) -> Bool {
-        if election == .open || isOff(.firstElection) { return true }
+        if isOff(.firstElection), election != .open { openElection(now: now) }
+        if election == .open { return true }
         guard verdicts.contains(where: { $0.serves.contains(.primary) }) else { return true }
         if members.allSatisfy({ hosts[$0].isHeard }) {
             openElection(now: now)

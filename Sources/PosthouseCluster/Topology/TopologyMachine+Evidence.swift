@@ -65,7 +65,9 @@ extension TopologyMachine {
         guard election == .open, !awaitsRival, !dispute.isOpen, !dispute.isAmbiguous, rejections.isEmpty,
             hosts.indices.contains(host), hosts[host].isSettled, var last = hosts[host].report,
             // What was older than that may have been judged as too old.
-            let vouchedAt = hosts[host].vouchedAt, now < vouchedAt + settings.evidenceLife
+            let vouchedAt = hosts[host].vouchedAt, now < vouchedAt + settings.evidenceLife,
+            // A timeline that was decided against is not known any more, and may be told of again.
+            report.timeline.map({ $0 <= highestTimeline ?? 0 }) ?? true
         else { return false }
         (last.position, last.replayAge) = (report.position, report.replayAge)
         guard last == report else { return false }
@@ -109,6 +111,8 @@ extension TopologyMachine {
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
+        // First: the check that is asked for below is to use the new session.
+        actions.append(.renew(host: host))
         if hosts[host].outage != nil {
             // No session of ours speaks for the former server.
             take(report, of: host, asked: now, now: now, into: &actions)
@@ -116,7 +120,6 @@ extension TopologyMachine {
             note(report, of: host)
             suspect(host, .connectionLost, now: now, into: &actions)
         }
-        actions.append(.renew(host: host))
     }
 
     mutating func take(
@@ -130,6 +133,7 @@ extension TopologyMachine {
         if failure.kind != .local { hosts[host].failedAt = now }
         switch failure.kind {
         case .local where !isOff(.localFaults):
+            if heard, !isOff(.signsOfLife) { renew(host, now: now) }
             return
         case .lost where !fresh && !isOff(.lostSessions):
             suspect(host, .connectionLost, now: now, into: &actions)
@@ -137,11 +141,14 @@ extension TopologyMachine {
         case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
-            if heard, !isOff(.signsOfLife) { renew(host, now: now) }
-            let isProof = hosts[host].misses >= 2 && fresh && (!heard || isOff(.signsOfLife))
+            if heard, !isOff(.signsOfLife) {
+                renew(host, now: now)
+                hosts[host].misses = 0
+            }
+            let isProof = hosts[host].misses >= 2 && fresh
             guard isProof || isOff(.secondMiss) else {
-                // One silence is a suspicion; the proof is a second one, on a connection of its own, towards everybody: who
-                // answers users meanwhile is only slow.
+                // One silence is a suspicion; the proof is a second one in a row, on a connection of its own. Who answers users
+                // meanwhile is not silent, only slow.
                 suspect(host, .silence, now: now, into: &actions)
                 return
             }

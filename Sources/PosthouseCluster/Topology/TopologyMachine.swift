@@ -167,12 +167,14 @@ struct TopologyMachine: Sendable {
         case .suspected(let host, let evidence):
             suspect(host, evidence, now: now, into: &actions)
         case .timePassed(let stall):
-            if awaitsRival, !awaitsRivalAgain, stall > Self.toleratedStall {
-                // Once: a process that is held up again and again is not to wait for ever.
-                awaitsRivalAgain = true
-                rivalsAwaitedUntil = now + Self.patience
-            } else if awaitsRival, let end = rivalsAwaitedUntil, end <= now {
-                isWaitedOut = true
+            if awaitsRival, let end = rivalsAwaitedUntil, end <= now {
+                if !awaitsRivalAgain, stall > Self.toleratedStall {
+                    // Once: a process that is held up again and again is not to wait for ever.
+                    awaitsRivalAgain = true
+                    rivalsAwaitedUntil = now + min(stall, Self.patience)
+                } else {
+                    isWaitedOut = true
+                }
             }
             age(stall: stall, now: now, into: &actions)
         case .added(let host, let label):

@@ -14,6 +14,9 @@ extension Perception {
     private static let memory: Int64 = 30_000_000_000
     /// By so much an alarm may be late.
     private static let tolerance: Int64 = 100_000_000
+    /// So long does the first primary wait for a host that nobody has heard and that replicas follow. It begins with the
+    /// election, and that with the first answer of the last host, which may be at once.
+    private static let patience: Int64 = 3_000_000_000
 
     // MARK: - Statements
 
@@ -56,7 +59,7 @@ extension Perception {
         let unheard = members.filter { !hosts[$0].isHeard }
         guard let one = unheard.first else { return nil }
         if now < rules.grace { return "host \(address) is the first primary, and host \(one) was not waited for" }
-        guard now < rules.evidenceLife, let report = hosts[address].report else { return nil }
+        guard now < Self.patience, let report = hosts[address].report else { return nil }
         let followed = members.compactMap { upstream(of: $0, like: report) }
         let names = [SimulatedDriver.Endpoint(host: address).description, report.address]
         let missing = unheard.first { followed.contains(SimulatedDriver.Endpoint(host: $0).description) }

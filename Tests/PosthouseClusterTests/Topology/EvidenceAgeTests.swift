@@ -135,6 +135,27 @@ import Testing
         #expect(script.machine.hosts[0].state == .frozen)
     }
 
+    /// Silence towards everybody, twice in a row.
+    @Test mutating func whoAnsweredUsersMeanwhileWasNotSilent() {
+        script.fail(0, .timedOut, fresh: false)
+        script.fail(0, .timedOut, heard: true)
+        script.fail(0, .timedOut)
+        #expect(script.services[0] == .primary)
+        script.fail(0, .timedOut)
+        #expect(script.machine.hosts[0].state == .frozen)
+    }
+
+    /// A process without descriptors cannot ask; those of its connections that are open work.
+    @Test mutating func whoAnswersUsersIsKeptThoughThisProcessCannotAsk() {
+        for second in 1...59 {
+            script.pass(.seconds(1))
+            #expect(script.services[0] == .primary, "after \(second) s")
+            script.fail(0, .local, heard: true)
+        }
+        script.pass(.seconds(1))
+        #expect(script.services[0] == [])
+    }
+
     @Test(arguments: [HostFailure.Kind.refused, .starting, .misconfigured, .garbage])
     mutating func answersToUsersDoNotSpeakAgainstAProof(kind: HostFailure.Kind) {
         script.fail(0, kind, heard: true)

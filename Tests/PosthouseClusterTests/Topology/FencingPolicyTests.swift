@@ -116,6 +116,25 @@ import Testing
         #expect(script.machine.hosts[1].state == .quarantined)
     }
 
+    /// With that promotion the decision has had its day; what the other side says from then on is known, though it says nothing
+    /// new.
+    @Test func aHigherTimelineOfTheOtherSideIsKnownWhenTheDecisionIsOver() {
+        var script = MachineScript.healthy(hosts: 4)
+        script.answer(1, script.primary(timeline: 3, run: 200))
+        script.now += .milliseconds(10)
+        script.handle(.preferred(host: 0))
+        script.now += .milliseconds(10)
+        script.answer(0, 2)
+        script.answer(3, script.replica(timeline: 3, run: 400))
+        #expect(script.services == [.primary, [], .replica, []])
+        script.fail(0)
+        script.answer(2, script.primary(timeline: 2, run: 300))
+        #expect(script.machine.primary == 2)
+        script.answer(3)
+        #expect(script.machine.highestTimeline == 3)
+        #expect(script.machine.primary == nil, "nothing is sent to below the highest timeline")
+    }
+
     @Test func aPromotionThatMayHaveBeenBeforeTheDecisionDoesNot() {
         var script = decided(.follow)
         // Nobody has heard of it since.

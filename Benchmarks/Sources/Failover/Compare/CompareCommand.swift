@@ -28,10 +28,16 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(help: "Primaries whose packets are dropped under traffic, for each (root, iptables).")
     var drops = 5
 
+    @Option(help: "Primaries lost in each of the other ways, promotions within 3 s, for each.")
+    var others = 4
+
+    @Flag(help: "Keep what the results that are there say of losses that are not asked for.")
+    var keep = false
+
     @OptionGroup var options: PeerOptions
 
     func validate() throws {
-        let counts = [crashes, peerCrashes, freezes, drops]
+        let counts = [crashes, peerCrashes, freezes, drops, others]
         guard counts.allSatisfy({ (0...1000).contains($0) }), (0...120).contains(longestWait) else {
             throw ValidationError("counts must be from 0 to 1000, the wait at most 120 s")
         }
@@ -39,9 +45,10 @@ struct CompareCommand: AsyncParsableCommand {
 
     func run() async throws {
         let canDrop = await PacketFilter.isAvailable()
-        let filter = drops > 0 && canDrop ? try await PacketFilter.install() : nil
+        let filter = drops + others > 0 && canDrop ? try await PacketFilter.install() : nil
         do {
-            let results = try await compare(filter)
+            var results = try await compare(filter)
+            if keep, let former: FailoverResults = try options.read("failover") { results.keep(former) }
             await filter?.remove()
             print(results.report)
             try options.write(results, as: "failover", and: ["failover.svg": StripPlot(results).svg])
@@ -86,20 +93,33 @@ struct CompareCommand: AsyncParsableCommand {
         var wait = 0.0
     }
 
-    /// Promotions after all times from none to the longest; contenders and times in no order.
-    private func plan(_ canDrop: Bool) -> [Loss] {
-        func losses(_ strike: Strike, _ count: (Contender) -> Int) -> [Loss] {
+    /// Kind after kind; within one, contenders and times in no order.
+    private func plan(_ canFilter: Bool) -> [Loss] {
+        Strike.allCases.filter { canFilter || !$0.isOfPackets }.flatMap { strike in
             let losses = Contender.allCases.flatMap { contender in
-                (0..<count(contender)).map { number in
-                    let share = Double(number) / Double(max(1, count(contender) - 1))
-                    return Loss(strike: strike, contender: contender, wait: strike == .crash ? longestWait * share : 0)
+                let count = count(of: strike, under: contender)
+                return (0..<count).map { number in
+                    let share = Double(number) / Double(max(1, count - 1))
+                    return Loss(strike: strike, contender: contender, wait: wait(strike, share))
                 }
             }
             return losses.shuffled()
         }
-        return losses(.crash) { $0 == .posthouse ? crashes : min(crashes, peerCrashes) }
-            + losses(.freeze) { _ in freezes }
-            + losses(.drop) { _ in canDrop ? drops : 0 }
+    }
+
+    private func count(of strike: Strike, under contender: Contender) -> Int {
+        switch strike {
+        case .crash: contender == .posthouse ? crashes : min(crashes, peerCrashes)
+        case .freeze: freezes
+        case .drop: drops
+        case .kill, .fast, .smart, .reject, .halfOpen, .beside: others
+        }
+    }
+
+    /// Promotions after a crash come after all times from none to the longest.
+    private func wait(_ strike: Strike, _ share: Double) -> Double {
+        if strike.isSilent || strike == .beside { return 0 }
+        return strike == .crash ? longestWait * share : .random(in: 0...3)
     }
 
     private func tell(_ loss: Loss, _ outcome: LossOutcome) {

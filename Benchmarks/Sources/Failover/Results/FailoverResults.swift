@@ -46,6 +46,13 @@ struct FailoverResults: Codable {
         )
     }
 
+    /// Takes over what another comparison found out about losses of kinds that this one leaves out.
+    mutating func keep(_ others: FailoverResults) {
+        let kinds = Set(losses.map(\.strike))
+        losses += others.losses.filter { !kinds.contains($0.strike) }
+        if !kinds.contains(.crash) { longestWait = others.longestWait }
+    }
+
     func outcomes(of contender: Contender, _ strike: Strike) -> [LossOutcome] {
         losses.filter { $0.strike == strike && $0.contender == contender }.map(\.outcome)
     }
@@ -56,6 +63,7 @@ struct FailoverResults: Codable {
             + "\n\nsent to stale: rows on the old primary that were asked for after the first write on the new one was; lost\n"
             + "missing: other acknowledged writes that the new primary does not have; the heir is a synchronous standby\n"
             + "failed writes: ours are tried again where that is safe, hasql does not offer that\n"
+            + "crashes: promotion after 0 to \(longestWait.text(0)) s\n"
             + "each loss is lived through by one application, the contenders take turns; \(machine.summary)"
     }
 
@@ -84,14 +92,6 @@ struct FailoverResults: Codable {
                 mean(\.failedWrites), mean(\.failedReads),
             ])
         }
-        let head =
-            switch strike {
-            case .crash:
-                "Crash, promotion after 0 to \(longestWait.text(0)) s: first write after a tight loop on a warm "
-                    + "connection could"
-            case .freeze: "Frozen under traffic, promotion at once: first write after the loss"
-            case .drop: "Packets dropped under traffic, promotion at once: first write after the loss"
-            }
-        return ([head] + TextTable(rows).lines).joined(separator: "\n")
+        return ([strike.title] + TextTable(rows).lines).joined(separator: "\n")
     }
 }

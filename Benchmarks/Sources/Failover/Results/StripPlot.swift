@@ -22,7 +22,7 @@ struct StripPlot {
         var parts: [String] = []
         var y = 60.0
         for strike in Strike.allCases where results.losses.contains(where: { $0.strike == strike }) {
-            parts.append(SVG.text(title(of: strike), x: 20, y: y, style: "font-weight=\"600\""))
+            parts.append(SVG.text(strike.title, x: 20, y: y, style: "font-weight=\"600\""))
             y += 12
             let top = y
             for contender in Contender.allCases {
@@ -58,14 +58,6 @@ struct StripPlot {
             ),
         ]
         return (head + parts + ["</svg>\n"]).joined(separator: "\n")
-    }
-
-    private func title(of strike: Strike) -> String {
-        switch strike {
-        case .crash: "crash; from the moment a tight loop on a warm connection could write"
-        case .freeze: "frozen under traffic; from the loss"
-        case .drop: "packets dropped under traffic; from the loss"
-        }
     }
 
     private func position(_ milliseconds: Double) -> Double {
