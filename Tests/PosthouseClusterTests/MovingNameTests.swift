@@ -19,7 +19,7 @@ import Testing
             configuration: ClusterConfiguration(
                 acquireTimeout: patience,
                 refreshDelay: .milliseconds(20),
-                refreshTimeout: .milliseconds(500)
+                refreshTimeout: .seconds(4)
             ),
             clock: RealTime()
         )

@@ -3,7 +3,7 @@
 import Foundation
 
 /// What the figures depend on.
-package struct MachineFacts: Codable {
+package struct MachineFacts: Codable, Equatable {
     package var cores: Int
     package var processor: String
     package var swift: String

@@ -115,7 +115,7 @@ public struct LibPQDriver: ClusterDriver {
         return try await DatabaseConnection.opened(through: gates, until: deadline) {
             try await DatabaseConnection.connect(
                 to: endpoint,
-                parameters: currentParameters(),
+                parameters: currentParameters(by: deadline),
                 options: parts.options,
                 loop: purpose == .monitor ? parts.monitorLoop : parts.loops.next(),
                 deadline: deadline,
@@ -125,10 +125,12 @@ public struct LibPQDriver: ClusterDriver {
         }
     }
 
-    private func currentParameters() async throws -> ConnectionParameters {
+    private func currentParameters(by deadline: ContinuousClock.Instant) async throws -> ConnectionParameters {
         guard let credentials = parts.credentials else { return parts.parameters }
         do {
-            return try parts.parameters.with(await credentials())
+            return try parts.parameters.with(
+                await CredentialLookup.credentials(from: credentials, until: deadline, on: parts.monitorLoop)
+            )
         } catch {
             // It says nothing of the host.
             throw HostFailure(.local, reason: "the credentials could not be looked up: \(error)")

@@ -78,7 +78,7 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
             time: clock,
             observer: observer
         )
-        self.freshness = Freshness(group, refreshDelay: configuration.refreshDelay)
+        self.freshness = Freshness(group, longestGap: configuration.refreshDelay * 2 + configuration.refreshTimeout)
         self.router = Router(configuration, group: group, clock: clock, random: random)
         self.state = Guarded(
             State(

@@ -40,6 +40,11 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
             self.connection = connection
         }
 
+        init(_ connection: Driver.Connection, _ report: HostReport, at now: ContinuousClock.Instant) {
+            self.connection = connection
+            (known, knownAt) = (report, now)
+        }
+
         func known(at now: ContinuousClock.Instant) -> HostReport? {
             guard let knownAt, knownAt.duration(to: now) < Self.memory else { return nil }
             return known
@@ -153,6 +158,18 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         try await driver.connect(to: endpoint, for: .monitor, observer: observer, deadline: deadline)
     }
 
+    /// Another session than the one that works, if it works too: a server that has no room for it, or lets nobody in quickly, is
+    /// to be watched on.
+    private func secondLook(
+        by deadline: ContinuousClock.Instant
+    ) async -> (session: Driver.Connection, report: HostReport, asked: ContinuousClock.Instant)? {
+        guard let other = try? await open(by: deadline) else { return nil }
+        let asked = clock.now
+        if let report = try? await driver.probe(other, deadline: deadline) { return (other, report, asked) }
+        driver.close(other)
+        return nil
+    }
+
     /// - Parameter answersSoFar: Those that users had got when the last check ended.
     private func check(_ session: inout Session?, _ answersSoFar: UInt64) async -> Check {
         let began = clock.now
@@ -168,13 +185,17 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         let answersBefore = fresh ? answers() : 0
         let isAsked = wantsSecondSession.load(ordering: .relaxed)
         if let old = session, schedule.withLock({ $0.looksAgain(at: began, isAsked: isAsked) }),
-            // If that takes too long, there is time left to ask the first.
-            let other = try? await open(by: began + timeout / 2)
+            let (other, report, asked) = await secondLook(by: began + timeout / 2)
         {
             wantsSecondSession.store(false, ordering: .relaxed)
-            // Not before: a server that has no room for another one is to be watched on.
             driver.close(old.connection)
-            session = Session(other)
+            session = Session(other, report, at: asked)
+            return Check(
+                outcome: .success(report),
+                fresh: false,
+                responseTime: asked.duration(to: clock.now),
+                began: began
+            )
         }
         do {
             let current: Session

@@ -27,9 +27,9 @@ final class Freshness<Connection: Sendable>: Sendable {
     /// Reads wait here for a timeline that this process has not heard of.
     private let timelines = ConditionQueue<UInt32>()
 
-    init(_ group: PoolGroup<Connection>, refreshDelay: Duration) {
+    init(_ group: PoolGroup<Connection>, longestGap: Duration) {
         self.group = group
-        state = Guarded(State(meter: LagMeter(refreshDelay: refreshDelay)))
+        state = Guarded(State(meter: LagMeter(longestGap: longestGap)))
     }
 
     /// How far the host is behind, if it is a replica and that is known.

@@ -8,13 +8,11 @@ struct LagMeter: Sendable {
     private struct Mark {
         /// From then on, or from a moment before it was told, the primary was beyond what it had told before.
         var at: ContinuousClock.Instant
-        /// When it was asked.
-        var asked: ContinuousClock.Instant
         var position: UInt64
     }
 
-    /// The longest time between two of the primary's answers for which the second one tells when it wrote: that it was just
-    /// now. After a longer one it may have been at once.
+    /// The longest time between two questions that the primary answered for which the second answer tells when it wrote: that it
+    /// was just now. After a longer one it may have been at once.
     private let longestGap: Duration
     private var lastAsked: ContinuousClock.Instant?
 
@@ -24,9 +22,8 @@ struct LagMeter: Sendable {
     private var timeline: UInt32?
     static let most = 256
 
-    /// - Parameter refreshDelay: How long it usually takes until the primary is asked again.
-    init(refreshDelay: Duration) {
-        longestGap = refreshDelay * 2
+    init(longestGap: Duration) {
+        self.longestGap = longestGap
     }
 
     /// The newest known position of the primary.
@@ -45,10 +42,10 @@ struct LagMeter: Sendable {
         lastAsked = max(before, asked)
         if let last = marks.last {
             // A position that was known before says nothing new; one that was overtaken on its way neither.
-            guard position > last.position, asked > last.asked else { return }
+            guard position > last.position, asked > before else { return }
         }
         let isGap = before.duration(to: asked) > longestGap
-        marks.append(Mark(at: isGap ? before : asked, asked: asked, position: position))
+        marks.append(Mark(at: isGap ? before : asked, position: position))
         if marks.count > Self.most { thin() }
     }
 
@@ -74,7 +71,7 @@ struct LagMeter: Sendable {
             let middle = (low + high) / 2
             if marks[middle].position > replayed { high = middle } else { low = middle + 1 }
         }
-        guard low < marks.count, marks[low].asked < asked else { return ReplicaLag(bytes: bytes, time: .zero) }
+        guard low < marks.count, marks[low].at < asked else { return ReplicaLag(bytes: bytes, time: .zero) }
         return ReplicaLag(bytes: bytes, time: marks[low].at.duration(to: asked))
     }
 }

@@ -2,7 +2,7 @@
 
 extension TopologyMachine {
     /// How long the first primary waits, at most, for a host that replicas seem to follow. Less than a user's patience. Once,
-    /// it waits on for as long as this process could not run meanwhile.
+    /// it waits on for as long as the longest stretch, of the last ``Settings/evidenceLife``, in which this process could not run.
     static let patience = Duration.seconds(3)
 
     /// Whether the time has come for a first primary, or there was one before.

@@ -133,7 +133,7 @@ extension TopologyMachine {
         if failure.kind != .local { hosts[host].failedAt = now }
         switch failure.kind {
         case .local where !isOff(.localFaults):
-            if heard, !isOff(.signsOfLife) { renew(host, now: now) }
+            if heard, !isOff(.signsOfLife) { hear(host, now: now) }
             return
         case .lost where !fresh && !isOff(.lostSessions):
             suspect(host, .connectionLost, now: now, into: &actions)
@@ -141,10 +141,7 @@ extension TopologyMachine {
         case .timedOut, .unreachable, .lost:
             hosts[host].misses += 1
             hosts[host].failure = failure
-            if heard, !isOff(.signsOfLife) {
-                renew(host, now: now)
-                hosts[host].misses = 0
-            }
+            if heard, !isOff(.signsOfLife) { hear(host, now: now) }
             let isProof = hosts[host].misses >= 2 && fresh
             guard isProof || isOff(.secondMiss) else {
                 // One silence is a suspicion; the proof is a second one in a row, on a connection of its own. Who answers users
@@ -175,7 +172,8 @@ extension TopologyMachine {
 
     /// Users are answered though checks are not: the host is what it was. Not for ever, because such an answer may come from
     /// another server or another run of it, behind a pooler or an address that several share.
-    private mutating func renew(_ host: Int, now: ContinuousClock.Instant) {
+    private mutating func hear(_ host: Int, now: ContinuousClock.Instant) {
+        hosts[host].misses = 0
         guard hosts[host].isAnswering, !hosts[host].isShared, let reportedAt = hosts[host].reportedAt,
             let vouchedAt = hosts[host].vouchedAt
         else { return }

@@ -23,10 +23,18 @@ import Testing
                 )
             )
         }
-        cluster = try Cluster(
+        cluster = try Self.cluster(of: servers)
+    }
+
+    private static func cluster(
+        of servers: [FakeServer],
+        pool: PoolConfiguration = PoolConfiguration()
+    ) throws -> Cluster<FakeDriver> {
+        try Cluster(
             endpoints: servers.indices.map { FakeDriver.Endpoint(index: $0) },
             driver: FakeDriver(servers: servers),
             configuration: ClusterConfiguration(
+                pool: pool,
                 acquireTimeout: patience,
                 refreshDelay: .milliseconds(20),
                 refreshTimeout: .seconds(5)
@@ -115,6 +123,25 @@ import Testing
         }
         #expect(error?.code == .tokenNotReached)
         await cluster.close()
+    }
+
+    /// The other replica is asked meanwhile, and is too far behind.
+    @Test func whoeverIsKnownToHaveATokenIsWaitedForWhileItIsBusy() async throws {
+        await cluster.close()
+        let narrow = try Self.cluster(of: servers, pool: PoolConfiguration(maximumSize: 1))
+        write(to: 5000)
+        replay(1, to: 5000)
+        #expect(await eventually { narrow.snapshot().hosts.map { $0.lag?.bytes } == [nil, 0, 4000] })
+        let token = CommitToken(systemIdentifier: 7, timeline: 1, position: 5000)
+        let reading = try await narrow.withHost(named: "db1:5432") { _ in
+            let reading = Task {
+                try await narrow.read(after: token, fallbackPrimary: false) { $0.host === servers[1] }
+            }
+            #expect(await eventually { narrow.snapshot().waiting == 1 })
+            return reading
+        }
+        #expect(try await reading.value)
+        await narrow.close()
     }
 
     @Test func aTokenOfATimelineToComeIsWaitedFor() async throws {

@@ -145,6 +145,13 @@ import Testing
         #expect(script.machine.hosts[0].state == .frozen)
     }
 
+    @Test mutating func answersToUsersEndTheRowWhileThisProcessCannotAsk() {
+        script.fail(0, .timedOut, fresh: false)
+        script.fail(0, .local, heard: true)
+        script.fail(0, .timedOut)
+        #expect(script.services[0] == .primary)
+    }
+
     /// A process without descriptors cannot ask; those of its connections that are open work.
     @Test mutating func whoAnswersUsersIsKeptThoughThisProcessCannotAsk() {
         for second in 1...59 {

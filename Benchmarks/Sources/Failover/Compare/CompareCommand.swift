@@ -28,7 +28,7 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(help: "Primaries whose packets are dropped under traffic, for each (root, iptables).")
     var drops = 5
 
-    @Option(help: "Primaries lost in each of the other ways, promotions within 3 s, for each.")
+    @Option(help: "Primaries lost in each of the other ways, for each; promotions at once or within 3 s.")
     var others = 4
 
     @Flag(help: "Keep what the results that are there say of losses that are not asked for.")
@@ -44,11 +44,12 @@ struct CompareCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let former: FailoverResults? = keep ? try options.read("failover") : nil
         let canDrop = await PacketFilter.isAvailable()
         let filter = drops + others > 0 && canDrop ? try await PacketFilter.install() : nil
         do {
             var results = try await compare(filter)
-            if keep, let former: FailoverResults = try options.read("failover") { results.keep(former) }
+            if let former { results.keep(former) }
             await filter?.remove()
             print(results.report)
             try options.write(results, as: "failover", and: ["failover.svg": StripPlot(results).svg])
