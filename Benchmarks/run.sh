@@ -56,6 +56,8 @@ install_hikari() {
 swift_version() { "$swift" --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p' | head -1; }
 
 build() {
+    # The plan of the last build: it would go on without files that Posthouse has got since.
+    rm -f .build/release.yaml
     "$swift" build --quiet -c release --product "$1"
     program="$("$swift" build -c release --show-bin-path)/$1"
 }
