@@ -16,6 +16,15 @@ final class FakeServer: Sendable {
         case stuck
     }
 
+    /// What becomes of sessions that are opened for checks; those that are open work.
+    enum NewMonitors: Sendable {
+        case answered
+        /// They are not let in.
+        case keptOut
+        /// They are, and get no answer.
+        case ignored
+    }
+
     struct State: Sendable {
         var condition = Condition.up
         var report: HostReport
@@ -24,10 +33,9 @@ final class FakeServer: Sendable {
         var open = 0
         /// What new connections reach instead, as behind a name that was moved.
         var replacement: HostReport?
-        /// Nobody hears anything who opens a session for checks; those that are open work.
-        var keepsMonitorsWaiting = false
-        /// How many of them were kept waiting.
-        var kept = 0
+        var newMonitors = NewMonitors.answered
+        /// How many were not.
+        var disregarded = 0
         /// What is measured of each statement.
         var responseTime: Duration?
     }
@@ -70,12 +78,15 @@ final class FakeConnection: Sendable {
     let server: FakeServer
     let report: HostReport
     let observer: any ConnectionObserver
+    /// No check on it is answered.
+    let isIgnored: Bool
     private let isOpen = Atomic(true)
 
-    init(server: FakeServer, report: HostReport, observer: any ConnectionObserver) {
+    init(server: FakeServer, report: HostReport, observer: any ConnectionObserver, isIgnored: Bool) {
         self.server = server
         self.report = report
         self.observer = observer
+        self.isIgnored = isIgnored
     }
 
     var isClosed: Bool { !isOpen.load(ordering: .acquiring) }
@@ -137,27 +148,27 @@ struct FakeDriver: ClusterDriver {
         case .stuck: try await hang(while: server)
         case .up: break
         }
-        let isKept = server.state.withLock { state in
-            let isKept = state.keepsMonitorsWaiting && purpose == .monitor
-            if isKept { state.kept += 1 }
-            return isKept
+        let treatment = server.state.withLock { state in
+            guard purpose == .monitor else { return FakeServer.NewMonitors.answered }
+            if state.newMonitors != .answered { state.disregarded += 1 }
+            return state.newMonitors
         }
-        if isKept { try await hang(until: deadline) }
+        if treatment == .keptOut { try await hang(until: deadline) }
         let report = server.state.withLock { state in
             state.connects += 1
             state.open += 1
             return purpose == .pool ? state.replacement ?? state.report : state.report
         }
-        return FakeConnection(server: server, report: report, observer: observer)
+        return FakeConnection(server: server, report: report, observer: observer, isIgnored: treatment == .ignored)
     }
 
     func probe(_ connection: FakeConnection, deadline: ContinuousClock.Instant) async throws -> HostReport {
         let (condition, now, isStrict) = connection.server.state.withLock {
-            ($0.condition, $0.report, $0.keepsMonitorsWaiting)
+            ($0.condition, $0.report, $0.newMonitors != .answered)
         }
         // As libpq does; where nothing is waited for, a starved test need not be that strict.
         if isStrict, deadline <= .now { throw FakeError(kind: .timedOut, description: "nothing was sent") }
-        if condition == .silent { try await hang(until: deadline) }
+        if condition == .silent || connection.isIgnored { try await hang(until: deadline) }
         if condition == .stuck { try await hang(while: connection.server) }
         guard condition == .up, !connection.isClosed else {
             throw FakeError(kind: .lost, description: "server closed the connection")

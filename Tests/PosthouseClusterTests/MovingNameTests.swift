@@ -70,15 +70,17 @@ import Testing
     }
 
     /// While nobody is the primary, the sessions of the checks are compared with new ones now and then.
-    @Test func aSecondLookThatTakesTooLongDoesNotCostTheFirst() async throws {
+    @Test(arguments: [FakeServer.NewMonitors.keptOut, .ignored])
+    func aSecondLookThatTakesTooLongDoesNotCostTheFirst(newMonitors: FakeServer.NewMonitors) async throws {
         lead(to: HostReport(isInRecovery: true, systemIdentifier: 7, timeline: 3, incarnation: 200))
         #expect(await eventually { cluster.snapshot().hosts[0].role == .replica })
-        name.change { $0.keepsMonitorsWaiting = true }
-        #expect(await eventually { name.state.withLock { $0.kept } > 0 })
+        name.change { $0.newMonitors = newMonitors }
+        #expect(await eventually { name.state.withLock { $0.disregarded } > 0 })
         name.promote(to: 4)
         try await cluster.write { try $0.execute("w") }
         #expect(name.statements == ["w"])
         await cluster.close()
+        #expect(name.open == 0)
     }
 
     @Test func aNameThatLeadsToAnotherClusterIsNotFollowed() async throws {

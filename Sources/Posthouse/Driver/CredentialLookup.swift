@@ -26,7 +26,8 @@ final class CredentialLookup: Sendable {
         _ deadline: ContinuousClock.Instant,
         _ loop: EventLoop
     ) async throws -> DatabaseCredentials {
-        let patience = Task { _ = try? await loop.sleep(until: deadline) }
+        // On the loop: the default executor's threads may be the ones that the lookup holds up.
+        let patience = Task(executorPreference: loop) { _ = try? await loop.sleep(until: deadline) }
         let lookup = Task { [self] in
             let found: Result<DatabaseCredentials, any Error>
             do { found = .success(try await provider()) } catch { found = .failure(error) }

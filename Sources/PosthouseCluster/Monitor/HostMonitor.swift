@@ -158,8 +158,8 @@ final class HostMonitor<Driver: ClusterDriver>: Sendable {
         try await driver.connect(to: endpoint, for: .monitor, observer: observer, deadline: deadline)
     }
 
-    /// Another session than the one that works, if it works too: a server that has no room for it, or lets nobody in quickly, is
-    /// to be watched on.
+    /// Another session than the one that works, and what it says. A server that has no room for it, or takes half of the check's
+    /// time to let somebody in and answer, is watched on, and has the other half for that.
     private func secondLook(
         by deadline: ContinuousClock.Instant
     ) async -> (session: Driver.Connection, report: HostReport, asked: ContinuousClock.Instant)? {

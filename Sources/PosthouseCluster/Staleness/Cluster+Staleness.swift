@@ -45,8 +45,9 @@ extension Cluster {
 
     /// Runs `body` with a connection to a server that has everything that was committed before the token was made.
     ///
-    /// A replica that is known to have it serves at once. Otherwise, or while all of that one's connections are leased, a replica
-    /// is asked, and waited for until it has replayed that far; if it takes longer than `maximumWait`, the primary serves. After a failover without synchronous
+    /// A replica that is known to have it serves at once. Otherwise, or while all of that one's connections are leased, another
+    /// is asked, and waited for until it has replayed that far. If that takes longer than `maximumWait`, the primary serves; if it
+    /// is not to, whoever is known to have it by then, as soon as there is a connection. After a failover without synchronous
     /// replication, commits that the token stands for may be lost; nobody can read them then.
     ///
     /// - Parameters:
@@ -83,7 +84,11 @@ extension Cluster {
             // The one that is known to have it was busy, and another one was tried meanwhile.
             if let member = core.member(having: token) {
                 request.member = member
-                return try await use(try await grant(request), body)
+                let lease = try await grant(request)
+                // It may have been started anew meanwhile, and be behind.
+                let end = min(deadline, core.clock.now + maximumWait)
+                if try await hasReplayed(lease, token, until: end) { return try await use(lease, body) }
+                try lease.release()
             }
             throw failure(.tokenNotReached, "no replica had replayed what the token stands for within \(maximumWait)")
         }

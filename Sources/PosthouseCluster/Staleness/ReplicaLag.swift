@@ -7,9 +7,9 @@ public struct ReplicaLag: Sendable, Hashable {
     /// For how long the primary had been beyond the replica's position when that was asked. Zero for a replica that has
     /// replayed all that was known of, however long ago the last write was.
     ///
-    /// The primary is asked every ``ClusterConfiguration/refreshDelay``: this is too low by up to that, and never too high. When
-    /// it has missed a question, so that its answers are more than twice that and ``ClusterConfiguration/refreshTimeout`` apart,
-    /// it counts as if it had written at the beginning of that time.
+    /// The primary is asked every ``ClusterConfiguration/refreshDelay``: this is too low by up to that; while the primary answers
+    /// slowly or misses a question, by up to twice that and ``ClusterConfiguration/refreshTimeout``. After a longer silence it
+    /// counts as if it had written at its beginning, and this may be too high.
     public var time: Duration
 
     /// Makes a lag.

@@ -42,7 +42,7 @@ struct HostRecord: Sendable {
     var vouchedAt: ContinuousClock.Instant?
     /// The last failed check since the last answer.
     var failure: HostFailure?
-    /// Consecutive checks without an answer, users' included while a check opens a session of its own.
+    /// Consecutive checks without an answer. Users' answers count while a check opens a session of its own, or could not begin.
     var misses = 0
     /// Proven to be unusable in this way; `nil` while nothing is proven against it.
     var outage: HostState?

@@ -14,7 +14,8 @@ public struct DatabaseCredentials: Sendable, Hashable {
     }
 
     /// Looks them up: asked once for each connection that is opened, before that. May take as long as opening the connection
-    /// may; what it throws becomes the reason why the connection was not opened.
+    /// may, then it is cancelled, and left alone if it does not end: the next attempt begins another one. What it throws becomes
+    /// the reason why the connection was not opened.
     public typealias Provider = @Sendable () async throws -> DatabaseCredentials
 }
 

@@ -133,6 +133,8 @@ import Testing
         replay(1, to: 5000)
         #expect(await eventually { narrow.snapshot().hosts.map { $0.lag?.bytes } == [nil, 0, 4000] })
         let token = CommitToken(systemIdentifier: 7, timeline: 1, position: 5000)
+        // It has a connection, and is not waited for.
+        try await narrow.withHost(named: "db2:5432") { _ in }
         let reading = try await narrow.withHost(named: "db1:5432") { _ in
             let reading = Task {
                 try await narrow.read(after: token, fallbackPrimary: false) { $0.host === servers[1] }

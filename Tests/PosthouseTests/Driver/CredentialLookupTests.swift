@@ -45,12 +45,15 @@ import Testing
     }
 
     @Test func whoeverIsCancelledDoesNotWaitForIt() async throws {
+        let (begun, begin) = AsyncStream<Void>.makeStream()
         let task = Task {
             try await credentials {
+                begin.finish()
                 await gate.value
                 throw Refused()
             }
         }
+        for await _ in begun {}
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         gate.cancel()

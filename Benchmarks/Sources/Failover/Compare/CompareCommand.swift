@@ -48,8 +48,7 @@ struct CompareCommand: AsyncParsableCommand {
         let canDrop = await PacketFilter.isAvailable()
         let filter = drops + others > 0 && canDrop ? try await PacketFilter.install() : nil
         do {
-            var results = try await compare(filter)
-            if let former { results.keep(former) }
+            let results = try await compare(filter, former)
             await filter?.remove()
             print(results.report)
             try options.write(results, as: "failover", and: ["failover.svg": StripPlot(results).svg])
@@ -59,18 +58,18 @@ struct CompareCommand: AsyncParsableCommand {
         }
     }
 
-    private func compare(_ filter: PacketFilter?) async throws -> FailoverResults {
+    private func compare(_ filter: PacketFilter?, _ former: FailoverResults?) async throws -> FailoverResults {
         let table = "CREATE TABLE ledger (id bigint NOT NULL)"
         return try await LocalCluster.withCluster(.init(replicas: 2, setUp: [table])) { servers in
             let version = try await servers.primary.value(of: "SHOW server_version") ?? "unknown"
-            var results = FailoverResults(
-                measuredOn: PeerOptions.today,
-                machine: MachineFacts(
-                    swift: options.swiftVersion,
-                    postgresql: version.split(separator: " ").first.map(String.init) ?? version
-                ),
-                longestWait: longestWait
+            let machine = MachineFacts(
+                swift: options.swiftVersion,
+                postgresql: version.split(separator: " ").first.map(String.init) ?? version
             )
+            var results = FailoverResults(measuredOn: PeerOptions.today, machine: machine, longestWait: longestWait)
+            if let former, former.machine != machine {
+                throw ValidationError("the results that are there are of another machine: \(former.machine.summary)")
+            }
             for (number, loss) in plan(filter != nil).enumerated() {
                 let contender = loss.contender
                 let command = contender.command(dsn: servers.dsn(), trial: number, options)
@@ -82,6 +81,7 @@ struct CompareCommand: AsyncParsableCommand {
                 results.add(outcome, of: contender, strike: loss.strike, wait: loss.wait)
                 tell(loss, outcome)
             }
+            if let former { results.keep(former) }
             return results
         }
     }
