@@ -111,6 +111,32 @@ import Testing
     }
 
     /// As a user of the simulator would test what is built on a cluster.
+    /// db2 is promoted and removed while this process is stopped; a connection to it is being opened, and it tells of its timeline.
+    @Test func whoeverWasRemovedTellsNothingAboutTheCluster() throws {
+        let script = """
+            seed 25220
+            hosts 3
+            clients 6
+            synchronous 1
+            300 drain 0
+            432 freeze primary
+            450 remove 0
+            520 promote
+            762 rejoin former 185
+            2152 heal
+            2807 stop primary
+            2894 promote
+            3272 start former 122
+            3647 rejoin former 61
+            8188 vanish primary
+            9526 heal
+            10081 pause 899
+            10756 promote
+            10874 remove 2
+            """
+        #expect(Simulation.run(try #require(Scenario(script))).violations == [])
+    }
+
     @Test func ownWorkRunsOnTheSimulatedCluster() {
         let faults = [ScheduledFault(at: 500, .crash(host: .primary)), ScheduledFault(at: 700, .promote)]
         let scenario = Scenario(seed: 1, faults: faults)

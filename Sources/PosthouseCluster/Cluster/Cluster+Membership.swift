@@ -31,7 +31,8 @@ extension Cluster {
         try core.undrain(endpoint)
     }
 
-    /// Removes a host: it serves nothing and is watched no longer.
+    /// Removes a host: it serves nothing and is watched no longer. What it still says, of a higher timeline too, is not about this
+    /// cluster: it may be promoted apart.
     ///
     /// Idle connections are closed now. Work on a replica may finish; work on a primary is interrupted and can send nothing
     /// more, because nobody would notice that the primary has been replaced. To let that finish too, drain the host and wait

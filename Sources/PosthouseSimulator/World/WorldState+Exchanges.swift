@@ -225,7 +225,9 @@ extension WorldState {
         var isInRecovery = sessions[session].isInRecovery
         switch answer {
         case .report(let report):
-            if let timeline = report.timeline, !hosts[exchange.host].isForeign { evidence.note(timeline, at: now) }
+            // Who was removed before its answer came may be promoted apart: that is not about this cluster.
+            let isOurs = !hosts[exchange.host].isForeign && perception.isMember(exchange.address)
+            if let timeline = report.timeline, isOurs { evidence.note(timeline, at: now) }
             evidence.note(isInRecovery: report.isInRecovery, of: exchange.host, at: exchange.address, now: now)
             isInRecovery = report.isInRecovery
         case .rows(let recovers): isInRecovery = recovers
