@@ -27,8 +27,9 @@ extension TopologyMachine {
                 if !before.isInRecovery && report.isInRecovery && !isOff(.endOfRecovery) { return }
                 // The server of the checks was promoted, and no other one that shares the address.
                 if before.isInRecovery && !report.isInRecovery && hosts[host].isShared { fence(host, into: &actions) }
-                if let old = before.timeline, let new = report.timeline, !isOff(.growingTimelines) {
-                    report.timeline = max(old, new)
+                if let old = before.timeline, let new = report.timeline, new < old, !isOff(.growingTimelines) {
+                    // Whom it followed then is no vote about the timeline that it is on now.
+                    (report.timeline, report.upstream) = (old, before.upstream)
                 }
                 if before.isInRecovery, !report.isInRecovery { notePromotion(of: host, report) }
             } else {

@@ -229,6 +229,18 @@ import Testing
         #expect(script.machine.primary == 0)
     }
 
+    /// A question may be answered after a later one: on a connection that was slow to open, say.
+    @Test func whomAReplicaFollowedOnAnEarlierTimelineIsNoVoteAboutALaterOne() {
+        var script = MachineScript.healthy()
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
+        // A copy of the new primary, and what db3 said when it followed the one whose place that took.
+        script.answer(0, script.primary(timeline: 2, run: 101))
+        script.answer(2, script.replica(timeline: 1, run: 300, of: "db1:5432"))
+        #expect(script.machine.hosts[2].report?.upstream == "db2:5432")
+        #expect(script.services == [[], .primary, .replica])
+    }
+
     @Test func whoDecidesNeedNotWaitForARival() {
         var script = copyFirst()
         script.handle(.preferred(host: 1))
