@@ -110,7 +110,6 @@ import Testing
         }
     }
 
-    /// As a user of the simulator would test what is built on a cluster.
     /// db2 is promoted and removed while this process is stopped; a connection to it is being opened, and it tells of its timeline.
     @Test func whoeverWasRemovedTellsNothingAboutTheCluster() throws {
         let script = """
@@ -137,6 +136,7 @@ import Testing
         #expect(Simulation.run(try #require(Scenario(script))).violations == [])
     }
 
+    /// As a user of the simulator would test what is built on a cluster.
     @Test func ownWorkRunsOnTheSimulatedCluster() {
         let faults = [ScheduledFault(at: 500, .crash(host: .primary)), ScheduledFault(at: 700, .promote)]
         let scenario = Scenario(seed: 1, faults: faults)

@@ -148,19 +148,12 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         return !state.withLock { $0.isStopped }
     }
 
-    /// Whether a new pool connection reached the server that the monitor speaks for; if so its report is evidence too.
+    /// Whether a connection for users reached the server that the monitor speaks for; what it says is evidence in any case.
     func admit(_ report: HostReport, to host: Int, asked: ContinuousClock.Instant) throws(HostFailure) {
-        let known = state.withLock { $0.machine.hosts[host].report }
-        guard let known, let ours = known.incarnation, let theirs = report.incarnation, ours != theirs else {
-            return post(.reported(host: host, report, asked: asked))
-        }
-        // Several replicas may share an address.
-        if known.isInRecovery, report.isInRecovery, known.systemIdentifier == report.systemIdentifier,
-            known.timeline == report.timeline
-        {
-            return post(.shared(host: host))
-        }
-        post(.glimpsed(host: host, report))
+        let reach = state.withLock { $0.machine.reach(of: report, at: host) }
+        // Whatever comes before this may change whom it reached: that is judged again then.
+        post(.admitted(host: host, report, asked: asked))
+        guard reach == .another else { return }
         throw HostFailure(
             .unreachable,
             reason: "the address answered with another server than the one last checked; it is checked anew"

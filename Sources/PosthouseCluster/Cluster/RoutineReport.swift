@@ -15,7 +15,7 @@ struct RoutineReport: Sendable {
 extension ClusterCore.State {
     /// Takes the next piece of evidence out of the inbox, if it is such a report: without a copy of what is known of all hosts.
     mutating func takeRoutine(now: ContinuousClock.Instant) -> RoutineReport? {
-        guard case .reported(let host, let report, let asked) = inbox.first,
+        guard let (host, report, asked) = inbox.first?.answer,
             machine.takeRoutinely(report, of: host, asked: asked, now: now)
         else { return nil }
         inbox.removeFirst()

@@ -50,7 +50,8 @@ final class Freshness<Connection: Sendable>: Sendable {
         now: ContinuousClock.Instant
     ) {
         let changes = state.withLock { state in
-            if case .reported(let host, let report, let asked) = event {
+            // Where another server is in the log that answers at the address says nothing of the host.
+            if let (host, report, asked) = event?.answer, machine.reach(of: report, at: host) == .theSame {
                 let isPrimary = machine.hosts[host].serves.contains(.primary)
                 state.measure(report, of: host, asked: asked, isPrimary: isPrimary)
             }

@@ -38,6 +38,8 @@ struct HostRecord: Sendable {
     /// The last answer, kept over outages so that a new run of the server is told from the old one.
     var report: HostReport?
     var reportedAt: ContinuousClock.Instant?
+    /// When the latest question was put that was answered.
+    var askedAt: ContinuousClock.Instant?
     /// From when on the evidence ages: when the last answer was asked for, or users were known to be answered.
     var vouchedAt: ContinuousClock.Instant?
     /// The last failed check since the last answer.

@@ -21,16 +21,15 @@ extension TopologyMachine {
             return suspect(host, .silence, now: now, into: &actions)
         }
         var report = report
+        var isContradicted = false
         if let before = hosts[host].report, let run = report.incarnation, let former = before.incarnation {
             if run == former {
-                // Within one run recovery only ends and timelines only grow: whatever says otherwise was overtaken.
+                // Within one run recovery only ends: whatever says otherwise was overtaken.
                 if !before.isInRecovery && report.isInRecovery && !isOff(.endOfRecovery) { return }
                 // The server of the checks was promoted, and no other one that shares the address.
                 if before.isInRecovery && !report.isInRecovery && hosts[host].isShared { fence(host, into: &actions) }
-                if let old = before.timeline, let new = report.timeline, new < old, !isOff(.growingTimelines) {
-                    // Whom it followed then is no vote about the timeline that it is on now.
-                    (report.timeline, report.upstream) = (old, before.upstream)
-                }
+                let isLate = hosts[host].askedAt.map { asked < $0 } ?? false
+                isContradicted = !isOff(.growingTimelines) && report.reconcile(with: before, isLate: isLate)
                 if before.isInRecovery, !report.isInRecovery { notePromotion(of: host, report) }
             } else {
                 beginRun(of: host, after: before, now: now, into: &actions)
@@ -39,6 +38,7 @@ extension TopologyMachine {
         if hosts[host].outage != nil, !hosts[host].isAnswering { hosts[host].holdDown.cameBack(at: now) }
         hosts[host].report = report
         hosts[host].reportedAt = now
+        hosts[host].askedAt = max(hosts[host].askedAt ?? asked, asked)
         hosts[host].vouchedAt = max(hosts[host].vouchedAt ?? asked, asked)
         hosts[host].misses = 0
         hosts[host].isSuspected = false
@@ -50,6 +50,7 @@ extension TopologyMachine {
             hosts[host].sidesWithDecision = true
         }
         note(report, of: host)
+        if isContradicted { suspect(host, .silence, now: now, into: &actions) }
     }
 
     /// Takes down a report of a healthy host that says what its last one said, but for where it is in the log: nothing follows
@@ -74,6 +75,7 @@ extension TopologyMachine {
         guard last == report else { return false }
         hosts[host].report = report
         hosts[host].reportedAt = now
+        hosts[host].askedAt = max(hosts[host].askedAt ?? asked, asked)
         hosts[host].vouchedAt = max(vouchedAt, asked)
         return true
     }
@@ -106,9 +108,44 @@ extension TopologyMachine {
         hosts[host].slowStart.cool()
     }
 
-    mutating func glimpse(
+    /// Whom a new connection to a host's address reached.
+    enum Reach {
+        /// The server that the checks speak for, as far as anybody can tell.
+        case theSame
+        /// Another replica of the same cluster: several share the address.
+        case aSibling
+        /// Another server, or another run: the address leads elsewhere now.
+        case another
+    }
+
+    func reach(of report: HostReport, at host: Int) -> Reach {
+        guard let known = hosts[host].report, let ours = known.incarnation, let theirs = report.incarnation,
+            ours != theirs
+        else { return .theSame }
+        let isSibling =
+            known.isInRecovery && report.isInRecovery && known.systemIdentifier == report.systemIdentifier
+            && known.timeline == report.timeline
+        return isSibling ? .aSibling : .another
+    }
+
+    mutating func admit(
+        _ report: HostReport,
+        to host: Int,
+        asked: ContinuousClock.Instant,
+        now: ContinuousClock.Instant,
+        into actions: inout [Action]
+    ) {
+        switch reach(of: report, at: host) {
+        case .theSame: take(report, of: host, asked: asked, now: now, into: &actions)
+        case .aSibling: hosts[host].isShared = true
+        case .another: glimpse(report, of: host, asked: asked, now: now, into: &actions)
+        }
+    }
+
+    private mutating func glimpse(
         _ report: HostReport,
         of host: Int,
+        asked: ContinuousClock.Instant,
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
@@ -116,7 +153,7 @@ extension TopologyMachine {
         actions.append(.renew(host: host))
         if hosts[host].outage != nil {
             // No session of ours speaks for the former server.
-            take(report, of: host, asked: now, now: now, into: &actions)
+            take(report, of: host, asked: asked, now: now, into: &actions)
         } else {
             note(report, of: host)
             suspect(host, .connectionLost, now: now, into: &actions)
@@ -212,5 +249,25 @@ extension TopologyMachine {
             }
             actions.append(.check(host: index))
         }
+    }
+}
+
+extension HostReport {
+    /// Makes what this answer says agree with what is known of the same run. Its timelines only grow, so that what tells
+    /// a lower one was overtaken on its way; and whom a replica followed then is no vote about the timeline that it is on now.
+    /// That it follows nobody may be news, because a receiver that has ended tells no timeline.
+    ///
+    /// - Parameter isLate: Whether a question was answered before that had been put later.
+    /// - Returns: Whether nobody can tell which of two upstreams is the later one. It has none then, and is to be asked again.
+    fileprivate mutating func reconcile(with before: HostReport, isLate: Bool) -> Bool {
+        let lowest: UInt32? = isInRecovery ? 0 : nil
+        if let old = before.timeline, let new = timeline ?? lowest, new < old {
+            timeline = old
+            if upstream != nil { upstream = before.upstream }
+            return false
+        }
+        guard isLate, timeline == before.timeline, upstream != before.upstream else { return false }
+        upstream = nil
+        return true
     }
 }

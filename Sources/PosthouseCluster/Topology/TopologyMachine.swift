@@ -28,10 +28,8 @@ struct TopologyMachine: Sendable {
     enum Event: Sendable, Hashable {
         /// The host answered what it was asked at this time.
         case reported(host: Int, HostReport, asked: ContinuousClock.Instant)
-        /// A new connection to the host's address reached another server than the checks do.
-        case glimpsed(host: Int, HostReport)
-        /// A new connection to the host's address reached another replica than the checks do, and is used as well.
-        case shared(host: Int)
+        /// A connection for users answered what it was asked at this time, and may have reached another server than the checks do.
+        case admitted(host: Int, HostReport, asked: ContinuousClock.Instant)
         /// A check failed; `fresh` tells that it ran on a connection opened for it, and `heard` that users were answered
         /// meanwhile.
         case failed(host: Int, HostFailure, fresh: Bool, heard: Bool = false)
@@ -156,10 +154,9 @@ struct TopologyMachine: Sendable {
         case .reported(let host, let report, let asked):
             if takeRoutinely(report, of: host, asked: asked, now: now) { return [] }
             take(report, of: host, asked: asked, now: now, into: &actions)
-        case .glimpsed(let host, let report):
-            glimpse(report, of: host, now: now, into: &actions)
-        case .shared(let host):
-            hosts[host].isShared = true
+        case .admitted(let host, let report, let asked):
+            if takeRoutinely(report, of: host, asked: asked, now: now) { return [] }
+            admit(report, to: host, asked: asked, now: now, into: &actions)
         case .graceEnded:
             openElection(now: now)
         case .failed(let host, let failure, let fresh, let heard):
@@ -204,11 +201,19 @@ extension TopologyMachine.Event {
     /// The host that has to be there for it to mean anything.
     var host: Int? {
         switch self {
-        case .reported(let host, _, _), .glimpsed(let host, _), .shared(let host), .failed(let host, _, _, _),
-            .suspected(let host, _),
+        case .reported(let host, _, _), .admitted(let host, _, _), .failed(let host, _, _, _), .suspected(let host, _),
             .drained(let host), .undrained(let host), .removed(let host), .preferred(let host):
             host
         case .graceEnded, .timePassed, .added, .adopted, .testified: nil
+        }
+    }
+
+    /// What a host answered, to whomever.
+    var answer: (host: Int, report: HostReport, asked: ContinuousClock.Instant)? {
+        switch self {
+        case .reported(let host, let report, let asked), .admitted(let host, let report, let asked):
+            (host, report, asked)
+        default: nil
         }
     }
 }

@@ -226,9 +226,11 @@ extension WorldState {
         switch answer {
         case .report(let report):
             // Who was removed before its answer came may be promoted apart: that is not about this cluster.
-            let isOurs = !hosts[exchange.host].isForeign && perception.isMember(exchange.address)
-            if let timeline = report.timeline, isOurs { evidence.note(timeline, at: now) }
-            evidence.note(isInRecovery: report.isInRecovery, of: exchange.host, at: exchange.address, now: now)
+            if perception.isMember(exchange.address) {
+                let isOurs = !hosts[exchange.host].isForeign
+                if let timeline = report.timeline, isOurs { evidence.note(timeline, at: now) }
+                evidence.note(isInRecovery: report.isInRecovery, of: exchange.host, at: exchange.address, now: now)
+            }
             isInRecovery = report.isInRecovery
         case .rows(let recovers): isInRecovery = recovers
         case .inserted: isInRecovery = false

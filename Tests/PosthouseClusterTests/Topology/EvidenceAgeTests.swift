@@ -112,7 +112,7 @@ import Testing
     }
 
     @Test mutating func whoSharesAnAddressDoesNotVouchForTheOthers() {
-        script.handle(.shared(host: 1))
+        script.admit(1, script.replica(run: 900))
         for _ in 0..<10 {
             script.pass(.milliseconds(500))
             script.answer(0, 2)

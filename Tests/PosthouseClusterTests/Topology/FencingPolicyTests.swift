@@ -89,7 +89,7 @@ import Testing
     @Test func neitherDoesANewRunOfTheOtherSide() {
         var script = decided(.follow)
         script.answer(1, script.primary(timeline: 2, run: 201))
-        script.handle(.glimpsed(host: 3, script.primary(timeline: 2, run: 202)))
+        script.admit(3, script.primary(timeline: 2, run: 202))
         #expect(script.services == [.primary, [], .replica, .replica])
         script.fail(0)
         #expect(script.machine.primary == nil, "a decision outlives its winner")

@@ -51,6 +51,12 @@ struct MachineScript {
         handle(.reported(host: host, report, asked: now))
     }
 
+    /// To a connection that is to serve users.
+    @discardableResult
+    mutating func admit(_ host: Int, _ report: HostReport, asked: ContinuousClock.Instant? = nil) -> [Action] {
+        handle(.admitted(host: host, report, asked: asked ?? now))
+    }
+
     /// The same as last time.
     @discardableResult
     mutating func answer(_ hosts: Int...) -> [Action] {

@@ -51,7 +51,7 @@ import Testing
     /// Its connections to the others are no way to the primary, and those to the server that was promoted cannot be told apart.
     @Test func connectionsOfASharedAddressAreGivenUpWhenItBecomesThePrimary() {
         var script = MachineScript.healthy()
-        script.handle(.shared(host: 1))
+        script.admit(1, script.replica(run: 900))
         let actions = script.answer(1, script.primary(timeline: 2, run: 200))
         #expect(actions.contains(.fence(host: 1)))
         #expect(script.machine.primary == 1)
@@ -241,6 +241,53 @@ import Testing
         #expect(script.services == [[], .primary, .replica])
     }
 
+    /// The number that a receiver told goes with it. Whom it followed is old by then, and may be gone for good.
+    @Test(arguments: [1, nil] as [UInt32?]) func whoHasStoppedFollowingVotesForNobody(timeline: UInt32?) {
+        var script = MachineScript.healthy()
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
+        script.answer(2, script.replica(timeline: timeline, run: 300))
+        #expect(script.machine.hosts[2].report?.timeline == 2)
+        script.fail(1)
+        script.answer(0, script.primary(timeline: 2, run: 101))
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        #expect(script.services == [.primary, [], .replica])
+    }
+
+    /// db3 is pointed at a copy of the primary, which is to take its place without a promotion.
+    @Test func ofTwoAnswersThatContradictEachOtherTheOneThatWasAskedForEarlierDoesNotVote() {
+        var script = MachineScript.healthy()
+        script.answer(2, script.replica(run: 300, of: "db1:5432"))
+        let early = script.now
+        script.now += .milliseconds(200)
+        script.answer(1, script.primary(run: 201))
+        script.answer(2, script.replica(run: 300, of: "db2:5432"))
+        #expect(script.services == [[], .primary, .replica])
+        let actions = script.admit(2, script.replica(run: 300, of: "db1:5432"), asked: early)
+        #expect(script.services == [[], .primary, .replica])
+        #expect(actions.contains(.check(host: 2)))
+        script.now += .milliseconds(100)
+        script.answer(2, script.replica(run: 300, of: "db1:5432"))
+        #expect(script.services == [.primary, [], .replica], "it is pointed back")
+    }
+
+    /// The connection was judged before the new run was known, and its answer is taken down afterwards.
+    @Test func anAnswerOfARunThatIsOverEndsNotTheNewOne() {
+        var script = MachineScript.healthy()
+        script.answer(0, script.primary(run: 101))
+        let actions = script.admit(0, script.primary(run: 100))
+        #expect(!actions.contains(.fence(host: 0)))
+        #expect(actions.contains(.check(host: 0)))
+        #expect(script.services == [.primary, .replica, .replica])
+        // Nor is it a sign of life of a server that is gone by now.
+        let early = script.now
+        script.now += .milliseconds(10)
+        script.fail(0)
+        script.admit(0, script.primary(run: 100), asked: early)
+        #expect(script.services == [[], .replica, .replica])
+        #expect(script.machine.isHunting)
+    }
+
     @Test func whoDecidesNeedNotWaitForARival() {
         var script = copyFirst()
         script.handle(.preferred(host: 1))
@@ -372,7 +419,7 @@ import Testing
 
     @Test func anotherServerBehindTheAddressIsEvidenceThoughTheOldOneAnswers() {
         var machine = healthy()
-        let actions = machine.handle(.glimpsed(host: 0, primary(timeline: 2, run: 900)), now: start)
+        let actions = machine.handle(.admitted(host: 0, primary(timeline: 2, run: 900), asked: start), now: start)
         #expect(actions.contains(.fence(host: 0)))
         let renewal = actions.firstIndex(of: .renew(host: 0))!
         #expect(renewal < actions.firstIndex(of: .check(host: 0))!, "it is the check that is to ask the new server")

@@ -127,14 +127,20 @@ struct TopologyWalk {
         case 10 where mayHavePrimarySince == nil && active.count > 1: remove(host)
         case 13 where random.oneIn(20): endGrace()
         case 11 where random.oneIn(10):
-            // The address leads elsewhere for a moment.
-            if machine.hosts[host].outage != nil {
-                hosts[host].vouchedAt = now
-                hosts[host].misses = 0
-            }
-            handle(.glimpsed(host: host, servers[Int.random(in: servers.indices, using: &random)].report))
+            meet(servers[Int.random(in: servers.indices, using: &random)].report, at: host)
         default: ask(host)
         }
+    }
+
+    /// A new connection reaches whoever is behind the address: it may lead elsewhere for a moment.
+    private mutating func meet(_ report: HostReport, at host: Int) {
+        let reach = machine.reach(of: report, at: host)
+        if reach == .theSame || reach == .another && machine.hosts[host].outage != nil {
+            hosts[host].vouchedAt = now
+            hosts[host].misses = 0
+        }
+        if reach == .theSame { hosts[host].isHeard = true }
+        handle(.admitted(host: host, report, asked: now))
     }
 
     private mutating func endGrace() {
@@ -248,6 +254,15 @@ struct TopologyWalk {
                 hosts[host].misses = 0
             }
             quietly(.reported(host: host, late, asked: now - .seconds(1)), "an answer that was overtaken")
+        } else if machine.hosts[host].isAnswering, let timeline = known.timeline {
+            // Whom it followed before, on this timeline or on an earlier one.
+            var late = known
+            if timeline > 1, Bool.random(using: &random) { late.timeline = timeline - 1 }
+            late.upstream = random.oneIn(3) ? nil : active.randomElement(using: &random).map(label)
+            let asked = (machine.hosts[host].askedAt ?? now) - .milliseconds(1)
+            hosts[host].vouchedAt = max(hosts[host].vouchedAt ?? asked, asked)
+            hosts[host].misses = 0
+            quietly(.reported(host: host, late, asked: asked), "an answer of a replica that was overtaken")
         }
     }
 
