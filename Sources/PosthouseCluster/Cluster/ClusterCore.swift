@@ -148,11 +148,12 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         return !state.withLock { $0.isStopped }
     }
 
-    /// Whether a connection for users reached the server that the monitor speaks for; what it says is evidence in any case.
+    /// Refuses a connection for users that reached neither the server that the monitor speaks for nor a replica that is as good.
+    /// What it was told is evidence in any case.
     func admit(_ report: HostReport, to host: Int, asked: ContinuousClock.Instant) throws(HostFailure) {
         let reach = state.withLock { $0.machine.reach(of: report, at: host) }
-        // Whatever comes before this may change whom it reached: that is judged again then.
-        post(.admitted(host: host, report, asked: asked))
+        // That is judged again after whatever is known by then.
+        post(.admitted(host: host, report, asked: asked, as: reach))
         guard reach == .another else { return }
         throw HostFailure(
             .unreachable,

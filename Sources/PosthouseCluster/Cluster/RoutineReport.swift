@@ -6,6 +6,8 @@ struct RoutineReport: Sendable {
     var report: HostReport
     /// When the host was asked.
     var asked: ContinuousClock.Instant
+    /// Whether no question was answered that had been put later.
+    var isLatest: Bool
     /// Whether the host takes the writes.
     var isPrimary: Bool
     /// Whether it is known where the primary is.
@@ -23,6 +25,7 @@ extension ClusterCore.State {
             host: host,
             report: report,
             asked: asked,
+            isLatest: machine.isLatest(asked, of: host),
             isPrimary: machine.hosts[host].serves.contains(.primary),
             isMeasured: machine.knowsThePrimarysPosition(at: now)
         )

@@ -53,7 +53,8 @@ final class Freshness<Connection: Sendable>: Sendable {
             // Where another server is in the log that answers at the address says nothing of the host.
             if let (host, report, asked) = event?.answer, machine.reach(of: report, at: host) == .theSame {
                 let isPrimary = machine.hosts[host].serves.contains(.primary)
-                state.measure(report, of: host, asked: asked, isPrimary: isPrimary)
+                let isLatest = machine.isLatest(asked, of: host)
+                state.measure(report, of: host, asked: asked, isPrimary: isPrimary, isLatest: isLatest)
             }
             state.members = members
             state.systemIdentifier = machine.systemIdentifier
@@ -82,7 +83,13 @@ final class Freshness<Connection: Sendable>: Sendable {
     func note(_ routine: RoutineReport, now: ContinuousClock.Instant) {
         let host = routine.host
         let changes = state.withLock { state in
-            state.measure(routine.report, of: host, asked: routine.asked, isPrimary: routine.isPrimary)
+            state.measure(
+                routine.report,
+                of: host,
+                asked: routine.asked,
+                isPrimary: routine.isPrimary,
+                isLatest: routine.isLatest
+            )
             if !routine.isMeasured { state.isBlind = true }
             if state.isBlind { state.lags[host] = nil }
             if state.hosts.indices.contains(host) { state.hosts[host].lag = state.lags[host] }
@@ -165,12 +172,13 @@ extension Freshness.State {
         _ report: HostReport,
         of host: Int,
         asked: ContinuousClock.Instant,
-        isPrimary: Bool
+        isPrimary: Bool,
+        isLatest: Bool
     ) {
         if isPrimary, !report.isInRecovery, let position = report.position {
             meter.noteWritten(position, timeline: report.timeline, asked: asked)
             isBlind = false
-        } else if report.isInRecovery {
+        } else if report.isInRecovery, isLatest {
             lags[host] = meter.lag(
                 replayed: report.position,
                 timeline: report.timeline,

@@ -28,8 +28,7 @@ extension TopologyMachine {
                 if !before.isInRecovery && report.isInRecovery && !isOff(.endOfRecovery) { return }
                 // The server of the checks was promoted, and no other one that shares the address.
                 if before.isInRecovery && !report.isInRecovery && hosts[host].isShared { fence(host, into: &actions) }
-                let isLate = hosts[host].askedAt.map { asked < $0 } ?? false
-                isContradicted = !isOff(.growingTimelines) && report.reconcile(with: before, isLate: isLate)
+                isContradicted = reconcile(&report, with: before, of: host, asked: asked)
                 if before.isInRecovery, !report.isInRecovery { notePromotion(of: host, report) }
             } else {
                 beginRun(of: host, after: before, now: now, into: &actions)
@@ -67,10 +66,12 @@ extension TopologyMachine {
         guard election == .open, !awaitsRival, !dispute.isOpen, !dispute.isAmbiguous, rejections.isEmpty,
             hosts.indices.contains(host), hosts[host].isSettled, var last = hosts[host].report,
             // What was older than that may have been judged as too old.
-            let vouchedAt = hosts[host].vouchedAt, now < vouchedAt + settings.evidenceLife,
-            // A timeline that was decided against is not known any more, and may be told of again.
-            report.timeline.map({ $0 <= highestTimeline ?? 0 }) ?? true
+            let vouchedAt = hosts[host].vouchedAt, now < vouchedAt + settings.evidenceLife
         else { return false }
+        var report = report
+        if last.incarnation != nil, reconcile(&report, with: last, of: host, asked: asked) { return false }
+        // A timeline that was decided against is not known any more, and may be told of again.
+        guard report.timeline ?? 0 <= highestTimeline ?? 0 else { return false }
         (last.position, last.replayAge) = (report.position, report.replayAge)
         guard last == report else { return false }
         hosts[host].report = report
@@ -78,6 +79,25 @@ extension TopologyMachine {
         hosts[host].askedAt = max(hosts[host].askedAt ?? asked, asked)
         hosts[host].vouchedAt = max(vouchedAt, asked)
         return true
+    }
+
+    /// Makes what an answer says agree with what is known of the same run: its timelines only grow.
+    ///
+    /// - Returns: Whether nobody can tell which of both upstreams is the later one. It is told of none then, and to be asked again.
+    private func reconcile(
+        _ report: inout HostReport,
+        with before: HostReport,
+        of host: Int,
+        asked: ContinuousClock.Instant
+    ) -> Bool {
+        guard !isOff(.growingTimelines) else { return false }
+        // What was asked before the other answer came may have been answered before it, or after it.
+        return report.reconcile(with: before, isConcurrent: hosts[host].reportedAt.map { asked < $0 } ?? false)
+    }
+
+    /// Whether no question was answered by the host's run that had been put later.
+    func isLatest(_ asked: ContinuousClock.Instant, of host: Int) -> Bool {
+        hosts[host].askedAt.map { $0 <= asked } ?? true
     }
 
     /// Another server run answers. The sessions of a replica's former run may live on, if several share the address; those
@@ -93,6 +113,7 @@ extension TopologyMachine {
         } else {
             fence(host, into: &actions)
         }
+        hosts[host].askedAt = nil
         actions.append(.emit(ClusterEvent(host: hosts[host].label, kind: .restarted, at: now)))
     }
 
@@ -109,12 +130,12 @@ extension TopologyMachine {
     }
 
     /// Whom a new connection to a host's address reached.
-    enum Reach {
+    enum Reach: Sendable, Hashable {
         /// The server that the checks speak for, as far as anybody can tell.
         case theSame
-        /// Another replica of the same cluster: several share the address.
+        /// Another replica that is as good, or another run of it: several may share the address.
         case aSibling
-        /// Another server, or another run: the address leads elsewhere now.
+        /// Another server, or another run of a primary: the address leads elsewhere now.
         case another
     }
 
@@ -128,17 +149,29 @@ extension TopologyMachine {
         return isSibling ? .aSibling : .another
     }
 
+    /// - Parameter reach: Whom the connection was thought to have reached when it was decided whether to use it. What became known
+    ///   since then may change that.
     mutating func admit(
         _ report: HostReport,
         to host: Int,
         asked: ContinuousClock.Instant,
+        as reach: Reach,
         now: ContinuousClock.Instant,
         into actions: inout [Action]
     ) {
-        switch reach(of: report, at: host) {
+        switch self.reach(of: report, at: host) {
         case .theSame: take(report, of: host, asked: asked, now: now, into: &actions)
         case .aSibling: hosts[host].isShared = true
-        case .another: glimpse(report, of: host, asked: asked, now: now, into: &actions)
+        case .another:
+            if reach == .aSibling {
+                // It is in use. Of other connections that are not wanted any more the host's new run has told.
+                if hosts[host].report?.isInRecovery == true {
+                    hosts[host].isShared = true
+                } else {
+                    fence(host, into: &actions)
+                }
+            }
+            glimpse(report, of: host, asked: asked, now: now, into: &actions)
         }
     }
 
@@ -253,20 +286,22 @@ extension TopologyMachine {
 }
 
 extension HostReport {
-    /// Makes what this answer says agree with what is known of the same run. Its timelines only grow, so that what tells
-    /// a lower one was overtaken on its way; and whom a replica followed then is no vote about the timeline that it is on now.
-    /// That it follows nobody may be news, because a receiver that has ended tells no timeline.
+    /// What tells a lower timeline than is known of the same run was overtaken on its way, and whom a replica followed then is no
+    /// vote about the timeline that it is on now. Or its receiver has ended, and with it went the number that only the receiver
+    /// had told: then it follows nobody.
     ///
-    /// - Parameter isLate: Whether a question was answered before that had been put later.
-    /// - Returns: Whether nobody can tell which of two upstreams is the later one. It has none then, and is to be asked again.
-    fileprivate mutating func reconcile(with before: HostReport, isLate: Bool) -> Bool {
+    /// - Parameter isConcurrent: Whether nobody knows which of both answers was given first.
+    /// - Returns: Whether for that reason it is not known whom it follows. It is told of nobody then.
+    fileprivate mutating func reconcile(with before: HostReport, isConcurrent: Bool) -> Bool {
         let lowest: UInt32? = isInRecovery ? 0 : nil
         if let old = before.timeline, let new = timeline ?? lowest, new < old {
             timeline = old
             if upstream != nil { upstream = before.upstream }
+            return isConcurrent && upstream != before.upstream
+        }
+        guard isConcurrent, before.timeline == nil || timeline == before.timeline, upstream != before.upstream else {
             return false
         }
-        guard isLate, timeline == before.timeline, upstream != before.upstream else { return false }
         upstream = nil
         return true
     }

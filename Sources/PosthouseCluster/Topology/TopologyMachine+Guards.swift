@@ -16,7 +16,7 @@ extension TopologyMachine {
         static let answersOfBefore = Guards(rawValue: 1 << 3)
         /// Within one run of a server recovery only ends.
         static let endOfRecovery = Guards(rawValue: 1 << 4)
-        /// Within one run of a server its timeline only grows.
+        /// Within one run of a server its timeline only grows, and an upstream that may be older is no vote.
         static let growingTimelines = Guards(rawValue: 1 << 5)
         /// One server under two names is no second primary.
         static let aliases = Guards(rawValue: 1 << 6)

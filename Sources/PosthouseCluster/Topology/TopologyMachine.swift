@@ -29,7 +29,7 @@ struct TopologyMachine: Sendable {
         /// The host answered what it was asked at this time.
         case reported(host: Int, HostReport, asked: ContinuousClock.Instant)
         /// A connection for users answered what it was asked at this time, and may have reached another server than the checks do.
-        case admitted(host: Int, HostReport, asked: ContinuousClock.Instant)
+        case admitted(host: Int, HostReport, asked: ContinuousClock.Instant, as: Reach)
         /// A check failed; `fresh` tells that it ran on a connection opened for it, and `heard` that users were answered
         /// meanwhile.
         case failed(host: Int, HostFailure, fresh: Bool, heard: Bool = false)
@@ -154,9 +154,9 @@ struct TopologyMachine: Sendable {
         case .reported(let host, let report, let asked):
             if takeRoutinely(report, of: host, asked: asked, now: now) { return [] }
             take(report, of: host, asked: asked, now: now, into: &actions)
-        case .admitted(let host, let report, let asked):
+        case .admitted(let host, let report, let asked, let reach):
             if takeRoutinely(report, of: host, asked: asked, now: now) { return [] }
-            admit(report, to: host, asked: asked, now: now, into: &actions)
+            admit(report, to: host, asked: asked, as: reach, now: now, into: &actions)
         case .graceEnded:
             openElection(now: now)
         case .failed(let host, let failure, let fresh, let heard):
@@ -201,7 +201,8 @@ extension TopologyMachine.Event {
     /// The host that has to be there for it to mean anything.
     var host: Int? {
         switch self {
-        case .reported(let host, _, _), .admitted(let host, _, _), .failed(let host, _, _, _), .suspected(let host, _),
+        case .reported(let host, _, _), .admitted(let host, _, _, _), .failed(let host, _, _, _),
+            .suspected(let host, _),
             .drained(let host), .undrained(let host), .removed(let host), .preferred(let host):
             host
         case .graceEnded, .timePassed, .added, .adopted, .testified: nil
@@ -211,7 +212,7 @@ extension TopologyMachine.Event {
     /// What a host answered, to whomever.
     var answer: (host: Int, report: HostReport, asked: ContinuousClock.Instant)? {
         switch self {
-        case .reported(let host, let report, let asked), .admitted(let host, let report, let asked):
+        case .reported(let host, let report, let asked), .admitted(let host, let report, let asked, _):
             (host, report, asked)
         default: nil
         }

@@ -54,7 +54,7 @@ struct MachineScript {
     /// To a connection that is to serve users.
     @discardableResult
     mutating func admit(_ host: Int, _ report: HostReport, asked: ContinuousClock.Instant? = nil) -> [Action] {
-        handle(.admitted(host: host, report, asked: asked ?? now))
+        handle(.admitted(host: host, report, asked: asked ?? now, as: machine.reach(of: report, at: host)))
     }
 
     /// The same as last time.

@@ -255,20 +255,69 @@ import Testing
     }
 
     /// db3 is pointed at a copy of the primary, which is to take its place without a promotion.
-    @Test func ofTwoAnswersThatContradictEachOtherTheOneThatWasAskedForEarlierDoesNotVote() {
+    private func repointed() -> (script: MachineScript, early: ContinuousClock.Instant) {
         var script = MachineScript.healthy()
         script.answer(2, script.replica(run: 300, of: "db1:5432"))
+        script.now += .milliseconds(10)
         let early = script.now
-        script.now += .milliseconds(200)
+        script.now += .milliseconds(190)
         script.answer(1, script.primary(run: 201))
-        script.answer(2, script.replica(run: 300, of: "db2:5432"))
+        // Its check had begun with a connect, before the other question was put.
+        let report = script.replica(run: 300, of: "db2:5432")
+        script.handle(.reported(host: 2, report, asked: early - .milliseconds(5)))
         #expect(script.services == [[], .primary, .replica])
-        let actions = script.admit(2, script.replica(run: 300, of: "db1:5432"), asked: early)
+        return (script, early)
+    }
+
+    @Test(arguments: ["db1:5432", nil]) func ofTwoAnswersNobodyKnowsWhichIsLaterAndNoneVotes(upstream: String?) {
+        var (script, early) = repointed()
+        let actions = script.admit(2, script.replica(run: 300, of: upstream), asked: early)
         #expect(script.services == [[], .primary, .replica])
-        #expect(actions.contains(.check(host: 2)))
-        script.now += .milliseconds(100)
+        #expect(script.machine.hosts[2].report?.upstream == nil)
+        #expect(actions.contains(.check(host: 2)), "it is asked again")
+        script.now += .milliseconds(1)
         script.answer(2, script.replica(run: 300, of: "db1:5432"))
         #expect(script.services == [.primary, [], .replica], "it is pointed back")
+    }
+
+    @Test func whatWasAskedAfterTheLastAnswerCameIsLater() {
+        var (script, _) = repointed()
+        let actions = script.admit(2, script.replica(run: 300, of: "db1:5432"))
+        #expect(script.services == [.primary, [], .replica])
+        #expect(!actions.contains(.check(host: 2)))
+    }
+
+    /// A vote that an answer of before may have taken away.
+    @Test func whoIsSaidToHaveFollowedNobodyIsAskedAgain() {
+        var script = MachineScript.healthy()
+        let early = script.now - .milliseconds(10)
+        script.answer(1, script.primary(timeline: 2, run: 200))
+        script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
+        #expect(script.admit(2, script.replica(run: 300), asked: early).contains(.check(host: 2)))
+        #expect(!script.answer(2, script.replica(run: 300)).contains(.check(host: 2)))
+    }
+
+    /// A receiver that has ended takes the number with it that only it has told, and nothing follows from that for anybody.
+    @Test func aTimelineThatIsNotToldAnyMoreIsRoutine() {
+        var script = MachineScript.healthy()
+        for report in [script.replica(timeline: nil, run: 300), script.replica(timeline: 0, run: 300)] {
+            let isRoutine = script.machine.takeRoutinely(report, of: 2, asked: script.now, now: script.now)
+            #expect(isRoutine)
+            #expect(script.machine.hosts[2].report?.timeline == 1)
+        }
+    }
+
+    /// Two replicas share db2's address. A connection to the other one was let in before it was known that the first one is on
+    /// another timeline, or was promoted.
+    @Test func whoeverWasLetInAsASiblingIsRememberedWhenItIsNoneAnyMore() {
+        var script = MachineScript.healthy()
+        script.answer(1, script.replica(timeline: 2, run: 200))
+        let late = TopologyMachine.Event.admitted(host: 1, script.replica(run: 900), asked: script.now, as: .aSibling)
+        script.handle(late)
+        #expect(script.answer(1, script.primary(timeline: 2, run: 200)).contains(.fence(host: 1)))
+        #expect(script.services[1] == .primary)
+        #expect(script.handle(late).contains(.fence(host: 1)), "its connection is not one to the primary")
+        #expect(script.services[1] == .primary)
     }
 
     /// The connection was judged before the new run was known, and its answer is taken down afterwards.
@@ -419,7 +468,10 @@ import Testing
 
     @Test func anotherServerBehindTheAddressIsEvidenceThoughTheOldOneAnswers() {
         var machine = healthy()
-        let actions = machine.handle(.admitted(host: 0, primary(timeline: 2, run: 900), asked: start), now: start)
+        let actions = machine.handle(
+            .admitted(host: 0, primary(timeline: 2, run: 900), asked: start, as: .another),
+            now: start
+        )
         #expect(actions.contains(.fence(host: 0)))
         let renewal = actions.firstIndex(of: .renew(host: 0))!
         #expect(renewal < actions.firstIndex(of: .check(host: 0))!, "it is the check that is to ask the new server")

@@ -140,7 +140,7 @@ struct TopologyWalk {
             hosts[host].misses = 0
         }
         if reach == .theSame { hosts[host].isHeard = true }
-        handle(.admitted(host: host, report, asked: now))
+        handle(.admitted(host: host, report, asked: now, as: reach))
     }
 
     private mutating func endGrace() {
