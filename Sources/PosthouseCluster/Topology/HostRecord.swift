@@ -40,6 +40,9 @@ struct HostRecord: Sendable {
     var reportedAt: ContinuousClock.Instant?
     /// When the latest question was put that was answered.
     var askedAt: ContinuousClock.Instant?
+    /// Whom its run said last that it follows, and when it last said something else on this timeline.
+    var toldUpstream: String?
+    var toldOtherwiseAt: ContinuousClock.Instant?
     /// From when on the evidence ages: when the last answer was asked for, or users were known to be answered.
     var vouchedAt: ContinuousClock.Instant?
     /// The last failed check since the last answer.

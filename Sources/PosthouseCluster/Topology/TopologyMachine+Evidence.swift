@@ -31,8 +31,10 @@ extension TopologyMachine {
                 isContradicted = reconcile(&report, with: before, of: host, asked: asked)
                 if before.isInRecovery, !report.isInRecovery { notePromotion(of: host, report) }
             } else {
-                beginRun(of: host, after: before, now: now, into: &actions)
+                beginRun(of: host, report, after: before, now: now, into: &actions)
             }
+        } else {
+            hosts[host].toldUpstream = report.upstream
         }
         if hosts[host].outage != nil, !hosts[host].isAnswering { hosts[host].holdDown.cameBack(at: now) }
         hosts[host].report = report
@@ -69,7 +71,11 @@ extension TopologyMachine {
             let vouchedAt = hosts[host].vouchedAt, now < vouchedAt + settings.evidenceLife
         else { return false }
         var report = report
-        if last.incarnation != nil, reconcile(&report, with: last, of: host, asked: asked) { return false }
+        if let run = last.incarnation, run == report.incarnation,
+            reconcile(&report, with: last, of: host, asked: asked)
+        {
+            return false
+        }
         // A timeline that was decided against is not known any more, and may be told of again.
         guard report.timeline ?? 0 <= highestTimeline ?? 0 else { return false }
         (last.position, last.replayAge) = (report.position, report.replayAge)
@@ -81,18 +87,42 @@ extension TopologyMachine {
         return true
     }
 
-    /// Makes what an answer says agree with what is known of the same run: its timelines only grow.
+    /// Makes what an answer says agree with what is known of the same run. Answers do not always come in the order in which they
+    /// were given, but a run's timelines only grow, and what was asked after another answer came was answered later.
     ///
-    /// - Returns: Whether nobody can tell which of both upstreams is the later one. It is told of none then, and to be asked again.
-    private func reconcile(
+    /// What tells a lower timeline was overtaken on its way, and whom a replica followed then is no vote about the timeline
+    /// that it is on now. Or its receiver has ended, and with it went the number that only the receiver had told.
+    ///
+    /// - Returns: Whether it is not known whom the host follows, because it said otherwise and nobody can tell which is the later.
+    ///   It is told of nobody then, and to be asked again.
+    private mutating func reconcile(
         _ report: inout HostReport,
         with before: HostReport,
         of host: Int,
         asked: ContinuousClock.Instant
     ) -> Bool {
         guard !isOff(.growingTimelines) else { return false }
-        // What was asked before the other answer came may have been answered before it, or after it.
-        return report.reconcile(with: before, isConcurrent: hosts[host].reportedAt.map { asked < $0 } ?? false)
+        let lowest: UInt32? = report.isInRecovery ? 0 : nil
+        if let old = before.timeline, let new = report.timeline ?? lowest, new < old {
+            report.timeline = old
+            if let reportedAt = hosts[host].reportedAt, asked < reportedAt {
+                if report.upstream != nil { report.upstream = before.upstream }
+                return report.upstream != before.upstream
+            }
+            if report.upstream != before.upstream { report.upstream = nil }
+        }
+        guard report.isInRecovery, before.timeline == nil || report.timeline == before.timeline else {
+            hosts[host].toldUpstream = report.upstream
+            hosts[host].toldOtherwiseAt = nil
+            return false
+        }
+        if report.upstream != hosts[host].toldUpstream {
+            hosts[host].toldUpstream = report.upstream
+            hosts[host].toldOtherwiseAt = hosts[host].reportedAt
+        }
+        guard let toldOtherwiseAt = hosts[host].toldOtherwiseAt, asked < toldOtherwiseAt else { return false }
+        report.upstream = nil
+        return true
     }
 
     /// Whether no question was answered by the host's run that had been put later.
@@ -104,6 +134,7 @@ extension TopologyMachine {
     /// of a former primary, or of a server that was gone meanwhile, are dead or in the wrong place.
     private mutating func beginRun(
         of host: Int,
+        _ report: HostReport,
         after before: HostReport,
         now: ContinuousClock.Instant,
         into actions: inout [Action]
@@ -114,6 +145,8 @@ extension TopologyMachine {
             fence(host, into: &actions)
         }
         hosts[host].askedAt = nil
+        hosts[host].toldUpstream = report.upstream
+        hosts[host].toldOtherwiseAt = nil
         actions.append(.emit(ClusterEvent(host: hosts[host].label, kind: .restarted, at: now)))
     }
 
@@ -161,10 +194,11 @@ extension TopologyMachine {
     ) {
         switch self.reach(of: report, at: host) {
         case .theSame: take(report, of: host, asked: asked, now: now, into: &actions)
-        case .aSibling: hosts[host].isShared = true
+        case .aSibling:
+            // Else it is not in use: it was refused, or was one to a run that is over.
+            if reach == .aSibling { hosts[host].isShared = true }
         case .another:
             if reach == .aSibling {
-                // It is in use. Of other connections that are not wanted any more the host's new run has told.
                 if hosts[host].report?.isInRecovery == true {
                     hosts[host].isShared = true
                 } else {
@@ -282,27 +316,5 @@ extension TopologyMachine {
             }
             actions.append(.check(host: index))
         }
-    }
-}
-
-extension HostReport {
-    /// What tells a lower timeline than is known of the same run was overtaken on its way, and whom a replica followed then is no
-    /// vote about the timeline that it is on now. Or its receiver has ended, and with it went the number that only the receiver
-    /// had told: then it follows nobody.
-    ///
-    /// - Parameter isConcurrent: Whether nobody knows which of both answers was given first.
-    /// - Returns: Whether for that reason it is not known whom it follows. It is told of nobody then.
-    fileprivate mutating func reconcile(with before: HostReport, isConcurrent: Bool) -> Bool {
-        let lowest: UInt32? = isInRecovery ? 0 : nil
-        if let old = before.timeline, let new = timeline ?? lowest, new < old {
-            timeline = old
-            if upstream != nil { upstream = before.upstream }
-            return isConcurrent && upstream != before.upstream
-        }
-        guard isConcurrent, before.timeline == nil || timeline == before.timeline, upstream != before.upstream else {
-            return false
-        }
-        upstream = nil
-        return true
     }
 }

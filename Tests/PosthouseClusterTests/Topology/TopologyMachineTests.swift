@@ -236,8 +236,12 @@ import Testing
         script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
         // A copy of the new primary, and what db3 said when it followed the one whose place that took.
         script.answer(0, script.primary(timeline: 2, run: 101))
-        script.answer(2, script.replica(timeline: 1, run: 300, of: "db1:5432"))
+        let late = script.replica(timeline: 1, run: 300, of: "db1:5432")
+        script.admit(2, late, asked: script.now - .milliseconds(1))
         #expect(script.machine.hosts[2].report?.upstream == "db2:5432")
+        #expect(script.services == [[], .primary, .replica])
+        script.answer(2, late)
+        #expect(script.machine.hosts[2].report?.upstream == nil, "that is not what it follows now")
         #expect(script.services == [[], .primary, .replica])
     }
 
@@ -280,6 +284,18 @@ import Testing
         #expect(script.services == [.primary, [], .replica], "it is pointed back")
     }
 
+    /// Of many connections that are opened each asks before the others have their answers.
+    @Test func whoIsAskedAllTheTimeIsKnownToFollowAnotherWhenOneWasAskedAfterTheLastOtherwise() {
+        var script = MachineScript.healthy()
+        func answer(_ upstream: String) -> String? {
+            script.now += .milliseconds(1)
+            script.admit(2, script.replica(run: 300, of: upstream), asked: script.now - .milliseconds(3))
+            return script.machine.hosts[2].report?.upstream
+        }
+        #expect((1...4).map { _ in answer("db1:5432") } == [nil, nil, "db1:5432", "db1:5432"])
+        #expect((1...4).map { _ in answer("db2:5432") } == [nil, nil, "db2:5432", "db2:5432"])
+    }
+
     @Test func whatWasAskedAfterTheLastAnswerCameIsLater() {
         var (script, _) = repointed()
         let actions = script.admit(2, script.replica(run: 300, of: "db1:5432"))
@@ -311,6 +327,8 @@ import Testing
     /// another timeline, or was promoted.
     @Test func whoeverWasLetInAsASiblingIsRememberedWhenItIsNoneAnyMore() {
         var script = MachineScript.healthy()
+        script.handle(.admitted(host: 2, script.replica(run: 900), asked: script.now, as: .another))
+        #expect(!script.machine.hosts[2].isShared, "that one was refused")
         script.answer(1, script.replica(timeline: 2, run: 200))
         let late = TopologyMachine.Event.admitted(host: 1, script.replica(run: 900), asked: script.now, as: .aSibling)
         script.handle(late)
