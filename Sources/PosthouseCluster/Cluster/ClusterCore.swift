@@ -181,13 +181,14 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
         }
         guard works else { return }
         while true {
-            let now = clock.now
-            let work: Work? = state.withLock { state in
+            let (now, work) = state.withLock { state -> (ContinuousClock.Instant, Work?) in
+                // Not before the evidence that is about to be handled was posted.
+                let now = clock.now
                 guard state.hasWork else {
                     state.isWorking = false
-                    return nil
+                    return (now, nil)
                 }
-                if let routine = state.takeRoutine(now: now) { return .routine(routine) }
+                if let routine = state.takeRoutine(now: now) { return (now, .routine(routine)) }
                 // What is withheld comes after all evidence, so that writes that go on know of it.
                 let version = state.inbox.isEmpty ? state.withholding.version : nil
                 let event = state.inbox.isEmpty ? nil : state.inbox.removeFirst()
@@ -198,18 +199,17 @@ final class ClusterCore<Driver: ClusterDriver>: Sendable {
                     wakesEarlier = true
                 }
                 let count = ReadinessCount(of: state.machine.hosts)
-                return .step(
-                    Step(
-                        event: event,
-                        actions: actions,
-                        machine: state.machineForReads,
-                        count: count,
-                        slots: state.slots,
-                        wakesEarlier: wakesEarlier,
-                        readless: state.withholding.readless,
-                        withholding: version
-                    )
+                let step = Step(
+                    event: event,
+                    actions: actions,
+                    machine: state.machineForReads,
+                    count: count,
+                    slots: state.slots,
+                    wakesEarlier: wakesEarlier,
+                    readless: state.withholding.readless,
+                    withholding: version
                 )
+                return (now, .step(step))
             }
             let step: Step
             switch work {

@@ -105,9 +105,9 @@ extension TopologyMachine {
         let lowest: UInt32? = report.isInRecovery ? 0 : nil
         if let old = before.timeline, let new = report.timeline ?? lowest, new < old {
             report.timeline = old
-            if let reportedAt = hosts[host].reportedAt, asked < reportedAt {
-                if report.upstream != nil { report.upstream = before.upstream }
-                return report.upstream != before.upstream
+            if let reportedAt = hosts[host].reportedAt, asked < reportedAt, report.upstream != nil {
+                report.upstream = before.upstream
+                return false
             }
             if report.upstream != before.upstream { report.upstream = nil }
         }

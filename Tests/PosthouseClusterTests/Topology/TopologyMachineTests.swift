@@ -310,6 +310,9 @@ import Testing
         script.answer(1, script.primary(timeline: 2, run: 200))
         script.answer(2, script.replica(timeline: 2, run: 300, of: "db2:5432"))
         #expect(script.admit(2, script.replica(run: 300), asked: early).contains(.check(host: 2)))
+        // Nor is known whether this was given before that one.
+        script.admit(2, script.replica(timeline: 2, run: 300, of: "db2:5432"), asked: early)
+        #expect(script.machine.hosts[2].report?.upstream == nil)
         #expect(!script.answer(2, script.replica(run: 300)).contains(.check(host: 2)))
     }
 
