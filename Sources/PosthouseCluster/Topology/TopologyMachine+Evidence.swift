@@ -58,7 +58,7 @@ extension TopologyMachine {
     /// from it for anybody. Nearly all reports are such, and to judge all hosts anew for each would be most of what watching
     /// many hosts costs.
     ///
-    /// - Returns: Whether it was one. If not, nothing was taken down.
+    /// - Returns: Whether it was one. If not, nothing was taken down but whom it says it follows.
     mutating func takeRoutinely(
         _ report: HostReport,
         of host: Int,
